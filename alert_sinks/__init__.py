@@ -1,0 +1,1 @@
+"""Who is told: routing tree, outbox, one file per sink."""

@@ -1,0 +1,1 @@
+"""What is wrong: one idea per file, each a state machine over batches; rules as data in ``detectors/rules/*.toml``."""

@@ -1,0 +1,206 @@
+"""What every detector is: a measure over batches.
+
+A detector *measures*, the ladder *judges*, the alarm *holds* (see :mod:`detectors.ladder` and :mod:`detectors.alarm`). A
+detector turns each row it is shown into one number, the measure, which grows with the trouble (or falls, where the rule says
+``direction = "below"``): a value, a rate, a distance outside a fence, seconds of silence, the number of frames that agree.
+Levels, hysteresis, hold times and signals are the same for all detectors and live elsewhere.
+
+The laws, checked for every registered detector by ``tests/contracts``:
+
+* the same rows in other batches give the same measures (law 2);
+* ``restore(snapshot())`` changes nothing, and snapshots hold only numbers, text, bytes and numpy arrays;
+* a row is measured before it is learned from, and a row beyond the detector's own freeze bound is not learned from (law 6);
+* state grows with the number of slots, never with the number of rows (law 7);
+* no row, whatever it holds, raises (law 4);
+* no clock, no randomness without a fixed seed, no input or output.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.batch import Batch, Float64, Int32
+
+Snapshot = dict[str, Any]
+
+
+class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of a detector's typed parameters, as they stand under ``[detector]`` in a rule; an unknown name is an error."""
+
+
+P = TypeVar("P", bound=Params)
+
+
+@dataclass(slots=True, frozen=True)
+class Series:
+    """What is known of one series (one slot): identity, and the facts of the registry that hold at the time.
+
+    ``limits`` are in the metric's canonical unit. ``interval_s`` and the two numbers after it are the three numbers of
+    silence (D9). ``attributes`` are the registry's. ``registered`` is False for an entity the registry does not know.
+    """
+
+    entity: str
+    metric: str | None = None
+    stream: str = "sensor"
+    registered: bool = False
+    city: str = ""
+    lat: float | None = None
+    lon: float | None = None
+    grid_code: str | None = None
+    gateway: str | None = None
+    group: str | None = None
+    unit: str | None = None
+    kind: str | None = None
+    interval_s: float | None = None
+    report_after_s: float | None = None
+    give_up_after_s: float | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Measures:
+    """Measures of some slots at one moment each; arrays of one length.
+
+    ``measure`` is NaN where the detector says nothing of the row (the alarm keeps its state). ``expected`` and ``score``
+    (0 to 1) are NaN where the detector has none. ``explain(i)`` is called only for rows that become a signal.
+    """
+
+    measure: Float64
+    expected: Float64 | None = None
+    score: Float64 | None = None
+    explain: Callable[[int], str] | None = None
+    #: Only from :meth:`Detector.tick`: which slots are spoken of.
+    slot: Int32 | None = None
+
+
+class Columns:
+    """Named arrays with one row per slot, the only state most detectors need: grown, forgotten, saved and restored alike.
+
+    >>> columns = Columns(mean=(np.float64, np.nan), seen=(np.int32, 0))
+    >>> columns.grow(3); columns["seen"][1] = 5; columns.forget(np.array([1]))
+    >>> columns["seen"][:3].tolist()
+    [0, 0, 0]
+    """
+
+    def __init__(self, **kinds: tuple[Any, Any] | tuple[Any, Any, tuple[int, ...]]) -> None:
+        self._kinds = kinds
+        self._arrays: dict[str, NDArray[Any]] = {name: self._blank(name, 0) for name in kinds}
+        self.size = 0
+
+    def _blank(self, name: str, rows: int) -> NDArray[Any]:
+        kind = self._kinds[name]
+        width: tuple[int, ...] = kind[2] if len(kind) == 3 else ()
+        return np.full((rows, *width), kind[1], dtype=kind[0])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._arrays[name]
+
+    def grow(self, size: int) -> None:
+        """Room for slots 0 … size-1. Capacity doubles, so that growth costs nothing per row."""
+        held = len(next(iter(self._arrays.values()))) if self._arrays else size
+        if size > held:
+            room = max(size, 2 * held, 16)
+            for name, array in self._arrays.items():
+                self._arrays[name] = np.concatenate([array, self._blank(name, room - held)])
+        self.size = max(self.size, size)
+        for name, array in self._arrays.items():
+            if len(array) < self.size:
+                self._arrays[name] = np.concatenate([array, self._blank(name, self.size - len(array))])
+
+    def forget(self, slots: NDArray[Any]) -> None:
+        for name, array in self._arrays.items():
+            array[slots] = self._kinds[name][1]
+
+    def snapshot(self) -> Snapshot:
+        return {name: array[: self.size].copy() for name, array in self._arrays.items()}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        missing = set(self._kinds) - set(saved)
+        if missing:
+            raise ValueError(f"snapshot lacks the columns {sorted(missing)}; it was written by another version")
+        self.size = max((len(saved[name]) for name in self._kinds), default=0)
+        for name in self._kinds:
+            blank = self._blank(name, 0)
+            array = np.array(saved[name], dtype=blank.dtype)
+            self._arrays[name] = array.reshape((len(array), *blank.shape[1:]))
+
+    @property
+    def bytes_per_slot(self) -> int:
+        return sum(self._blank(name, 1).nbytes for name in self._kinds)
+
+
+class Detector(ABC, Generic[P]):
+    """Base of all detectors. A subclass states name, streams and Params, and implements :meth:`measure`.
+
+    ``series`` is shared with the caller and indexed by slot; the caller appends to it (and replaces entries when the registry
+    changes) before it shows rows of a new slot, and calls :meth:`grow`.
+    """
+
+    name: ClassVar[str]
+    streams: ClassVar[frozenset[str]]
+    Params: ClassVar[type[Params]]
+    #: Rows older than what the series has seen are shown too (they are marked in ``batch.late``).
+    takes_late: ClassVar[bool] = False
+    #: The measure falls with the trouble only where the rule says so; detectors whose measure is the value itself allow it.
+    signed: ClassVar[bool] = False
+
+    def __init__(self, params: P, series: Sequence[Series]) -> None:
+        self.params = params
+        self.series = series
+        self.state = self.columns()
+
+    def columns(self) -> Columns:
+        """Fresh state; override where the detector has any."""
+        return Columns()
+
+    def grow(self, size: int) -> None:
+        self.state.grow(size)
+
+    def changed(self, slots: Sequence[int]) -> None:
+        """The registry's facts of these slots are other ones now (also called once for every new slot)."""
+
+    @abstractmethod
+    def measure(self, batch: Batch) -> Measures:
+        """Measure every row, then learn from it. No slot occurs twice in ``batch``; order between slots means nothing."""
+
+    def due(self) -> int | None:
+        """Earliest arrival time (ms) at which :meth:`tick` could have something to say; None: never. May be too early."""
+        return None
+
+    def tick(self, now: int) -> Measures | None:
+        """Measures that hold because time passed: ``now`` is on the one-second grid of arrival time."""
+        return None
+
+    def forget(self, slots: NDArray[Any]) -> None:
+        self.state.forget(slots)
+
+    def snapshot(self) -> Snapshot:
+        return self.state.snapshot()
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        self.state.restore(saved)
+
+
+_REGISTRY: dict[str, type[Detector[Any]]] = {}
+D = TypeVar("D", bound=type[Detector[Any]])
+
+
+def register(detector: D) -> D:
+    """Class decorator: the detector can be named in rules, and the contract tests run over it."""
+    if detector.name in _REGISTRY:
+        raise ValueError(f"two detectors are called {detector.name!r}")
+    _REGISTRY[detector.name] = detector
+    return detector
+
+
+def registered() -> Mapping[str, type[Detector[Any]]]:
+    """All detectors by name (importing :mod:`detectors` registers those of the house)."""
+    return dict(_REGISTRY)

@@ -1,0 +1,1 @@
+"""What happened: bags, record, play, run, diff, verify, importers, the simulated city."""

@@ -1,0 +1,119 @@
+"""Batches: what travels between the rooms.
+
+A :class:`RawBatch` is what one poll of one partition brought, untouched. A :class:`Batch` is what is left of it after codec
+and quality gate, as columns. Nothing in the answer may depend on where a batch was cut (law 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64 = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+Float64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+@dataclass(slots=True)
+class RawBatch:
+    """Records of one (topic, partition) in the order of their offsets; the lists are parallel.
+
+    ``arrivals`` are the broker's timestamps (LogAppendTime), epoch milliseconds; in playback mode the transport has already
+    replaced them by the header ``cw_arrival_ts``. ``headers`` is None where no record of the batch has any.
+    """
+
+    topic: str
+    partition: int
+    offsets: list[int]
+    arrivals: list[int]
+    values: list[bytes | None]
+    keys: list[bytes | None]
+    headers: list[Headers] | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def cut(self, start: int, stop: int) -> RawBatch:
+        """Rows ``start`` to ``stop`` (exclusive) as a batch of their own."""
+        return RawBatch(
+            self.topic,
+            self.partition,
+            self.offsets[start:stop],
+            self.arrivals[start:stop],
+            self.values[start:stop],
+            self.keys[start:stop],
+            self.headers[start:stop] if self.headers is not None else None,
+        )
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of one stream in log order, ``n`` of them; every array has length ``n``.
+
+    ``stream`` is sensor, group, vehicle, video or hotline. ``slot`` names the series (entity and metric, entity and video
+    kind, or entity) in the space of whoever holds the batch: the shard's index in the detect stage, a rule's own dense
+    space in front of a detector. ``late`` rows are older than a row of the same series seen before.
+    """
+
+    stream: str
+    slot: Int32
+    ts: Int64
+    arrival: Int64
+    offset: Int64
+    part: Int32
+    late: Bool
+    records: Sequence[Any]
+    #: Numeric fields by the names of the record type; absent optional values are NaN.
+    columns: dict[str, Float64] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+    def take(self, rows: NDArray[Any], slot: Int32 | None = None) -> Batch:
+        """The given rows (indices or mask), optionally with the slots of another space."""
+        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return Batch(
+            self.stream,
+            self.slot[index] if slot is None else slot,
+            self.ts[index],
+            self.arrival[index],
+            self.offset[index],
+            self.part[index],
+            self.late[index],
+            [self.records[i] for i in index.tolist()],
+            {name: column[index] for name, column in self.columns.items()},
+        )
+
+
+def rounds(slot: Int32) -> list[NDArray[np.intp]]:
+    """Cut rows so that no slot occurs twice in a piece: piece k holds the k-th row of every slot, in row order.
+
+    Processing the pieces one after the other keeps the order of every series, and each piece can be one numpy step.
+
+    >>> [r.tolist() for r in rounds(np.array([7, 3, 7, 7, 3], dtype=np.int32))]
+    [[0, 1], [2, 4], [3]]
+    """
+    n = len(slot)
+    if n == 0:
+        return []
+    order = np.argsort(slot, kind="stable")
+    ordered = slot[order]
+    first = np.empty(n, dtype=np.bool_)
+    first[0] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    if first.all():
+        return [np.arange(n)]
+    starts = np.flatnonzero(first)
+    rank = np.arange(n) - np.repeat(starts, np.diff(np.append(starts, n)))
+    kth = np.empty(n, dtype=np.int64)
+    kth[order] = rank
+    by_rank = np.argsort(kth, kind="stable")
+    bounds = np.searchsorted(kth[by_rank], np.arange(1, int(rank.max()) + 1))
+    return list(np.split(by_rank, bounds))

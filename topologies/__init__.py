@@ -1,0 +1,1 @@
+"""How it is joined: detect stage, incident stage, checkpoints, settings, metrics, the Faust worker."""
