@@ -1,0 +1,55 @@
+# Bare `make` lists what there is. `make demo` and `make test` need nothing before them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for v in python3.12 python3.11 python3.13 python3; do command -v $$v >/dev/null 2>&1 && $$v -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' 2>/dev/null && { echo $$v; break; }; done)
+BIN := .venv/bin
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: .venv/installed ## prepare .venv: every package pinned and hashed in requirements.lock
+
+.venv/installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "citywatch needs Python 3.11, 3.12 or 3.13 on the PATH; install one, or name it: make PYTHON=/path/to/python3.11"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: venv ## a simulated city, found live: incidents on the terminal, addresses of broker, Redis and HTTP (Ctrl-C ends it)
+	$(BIN)/citywatch demo
+
+.PHONY: test
+test: venv lint ## what CI runs: ruff, mypy, import-linter, doctests, unit, contract, property and end-to-end tests
+	$(BIN)/python -m pytest -m "not slow"
+
+.PHONY: lint
+lint: venv ## ruff, mypy (strict on the pure core), import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+.PHONY: slow
+slow: venv ## the long tests: seeded kill -9 on Apache Kafka, five unseen cities, replay equals live
+	$(BIN)/python -m pytest -m slow
+
+.PHONY: bench
+bench: venv ## throughput, latency and fences beside their ceilings, in one run
+	$(BIN)/python -m benchmarks
+
+.PHONY: format
+format: venv ## let ruff format and sort
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: lock
+lock: venv ## resolve pyproject.toml into requirements.lock anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements.lock
+
+.PHONY: clean
+clean: ## remove .venv and everything made by runs
+	rm -rf .venv var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
