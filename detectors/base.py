@@ -151,6 +151,8 @@ class Detector(ABC, Generic[P]):
     takes_late: ClassVar[bool] = False
     #: The measure falls with the trouble only where the rule says so; detectors whose measure is the value itself allow it.
     signed: ClassVar[bool] = False
+    #: Raised when the same rows now give other measures, so that rules using the detector get another fingerprint.
+    revision: ClassVar[int] = 1
 
     def __init__(self, params: P, series: Sequence[Series]) -> None:
         self.params = params

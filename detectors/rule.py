@@ -61,7 +61,7 @@ class Match(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Deadlines(Struct, frozen=True, forbid_unknown_fields=True):
-    """Targets after opening: natural minutes to confirm and dispatch; ``handle`` as ``2uh`` (urgent hours), ``4wh``, ``5wd``."""
+    """Targets after opening: natural minutes to confirm and dispatch; ``handle``: ``2uh`` (urgent hours), ``4wh``, ``5wd``."""
 
     confirm_min: float
     dispatch_min: float
@@ -119,7 +119,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     direction: Literal["above", "below"] = "above"
     #: An alarm without an end of its own (a call, a dumping): one signal per raise, the incident closes by quiet time.
     momentary: bool = False
-    #: At most one raise per series in this time.
+    #: At most one raise per series in this time; a more severe level than the last one breaks through.
     quiet_s: Seconds = 0.0
     #: Signals of a recovering alarm are kept open this long in the incident stage before it resolves.
     resolve_after_s: Seconds = 300.0

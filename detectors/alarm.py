@@ -1,0 +1,220 @@
+"""The alarm holds: from levels reached row by row to an alarm that is raised, updated and cleared.
+
+Per (slot, rung): a rung is *met* when it was reached in ``for_count`` rows running and for ``for_s`` seconds (``any``: or); a
+met rung is *held* until the measure was within ``clear`` for ``hold_count`` rows running and ``hold_s`` seconds. The alarm's
+level is its most severe held rung; a signal is due when that level changes (ISA-18.2 calls the two delays on-delay and
+off-delay, the gap between the bounds deadband).
+
+Time is that of the rows (event time; for ticks the grid's time) and never moves backwards within an alarm. Rows that neither
+reach a rung nor meet a waiting or held one cost one comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.base import Columns, Snapshot
+from detectors.ladder import Ladder
+from detectors.rule import Rule
+from streams.batch import Float64, Int32, Int64
+from streams.records import Phase
+
+PHASES: tuple[Phase, Phase, Phase] = ("raised", "updated", "cleared")
+RAISED, UPDATED, CLEARED = 0, 1, 2
+_NEVER = np.iinfo(np.int64).min
+
+
+@dataclass(slots=True, frozen=True)
+class Transition:
+    """One change of one alarm, due to one row.
+
+    ``row`` indexes the rows that were given. ``level`` is the level now (cleared: the one that was left), ``before`` the one
+    until now (0: none). ``raised_ts`` is the time of the row that raised the alarm, the same in all its transitions, and
+    names the signal; ``since_ts`` is when the level was first reached (cleared: first within ``clear``); ``ts`` the time of
+    the change. ``threshold`` is the ``raise`` of the level (cleared: its ``clear``).
+    """
+
+    row: int
+    slot: int
+    phase: Phase
+    level: int
+    before: int
+    raised_ts: int
+    since_ts: int
+    ts: int
+    threshold: float
+
+
+class Alarm:
+    """Alarm states of one rule in one shard, one row per slot. Pure: rows in, transitions out.
+
+    ``momentary``: each row that meets a rung is a raise of its own and nothing is held. ``quiet_s``: that long after a raise
+    the same slot raises no other, except at a more severe level than it had.
+    """
+
+    def __init__(self, ladder: Ladder, *, momentary: bool = False, quiet_s: float = 0.0) -> None:
+        self.ladder = ladder
+        self.momentary = momentary
+        rungs = ladder.rungs
+        self._quiet_ms = round(quiet_s * 1000)
+        self._for_ms = np.array([round(rung.for_s * 1000) for rung in rungs], dtype=np.int64)
+        self._for_count = np.array([rung.for_count for rung in rungs], dtype=np.int32)
+        self._any = np.array([rung.for_mode == "any" for rung in rungs])
+        self._hold_ms = np.array([round(rung.hold_s * 1000) for rung in rungs], dtype=np.int64)
+        self._hold_count = np.array([rung.hold_count for rung in rungs], dtype=np.int32)
+        width = (len(rungs),)
+        self.state = Columns(
+            level=(np.int8, 0),
+            worst=(np.int8, 0),
+            busy=(np.bool_, False),
+            last=(np.int64, _NEVER),
+            raised=(np.int64, _NEVER),
+            held=(np.bool_, False, width),
+            count=(np.int32, 0, width),
+            since=(np.int64, _NEVER, width),
+            within=(np.int32, 0, width),
+            within_since=(np.int64, _NEVER, width),
+        )
+
+    @classmethod
+    def of(cls, rule: Rule, ladder: Ladder) -> Alarm:
+        return cls(ladder, momentary=rule.momentary, quiet_s=rule.quiet_s)
+
+    def grow(self, size: int) -> None:
+        """Room for slots 0 … size-1, here and in the ladder."""
+        self.ladder.grow(size)
+        self.state.grow(size)
+
+    def level(self, slot: int) -> int:
+        """The level a slot's alarm has now; 0 where none is raised."""
+        return int(self.state["level"][slot])
+
+    def raised_ts(self, slot: int) -> int:
+        """When the slot's alarm was last raised (names its signal); meaningful while :meth:`level` is not 0."""
+        return int(self.state["raised"][slot])
+
+    def active(self) -> NDArray[np.intp]:
+        """Slots whose alarm is raised."""
+        return np.flatnonzero(self.state["level"][: self.state.size])
+
+    def step(self, slot: Int32, measure: Float64, ts: Int64) -> list[Transition]:
+        """Rows (or what a tick says) of distinct slots, with the time of each; transitions in the order of the rows.
+
+        A NaN measure says nothing: the state stays as it is.
+        """
+        touched = self.ladder.touched(slot, measure)
+        touched |= self.state["busy"][slot]
+        if not touched.any():
+            return []
+        rows = np.flatnonzero(touched & (measure == measure))
+        if not len(rows):
+            return []
+        return list(self._advance(rows, slot[rows], measure[rows], ts[rows]))
+
+    def _advance(self, rows: NDArray[np.intp], slot: Int32, measure: Float64, ts: Int64) -> Iterator[Transition]:
+        state = self.state
+        now = np.maximum(ts, state["last"][slot])
+        state["last"][slot] = now
+        at = now[:, None]
+        reached, left = self.ladder.judge(slot, measure)
+        held = state["held"][slot]
+
+        before_count = state["count"][slot]
+        # A count may not wrap: it stops where every for_count is long met.
+        count = np.where(reached, np.minimum(before_count, 2**30) + 1, 0)
+        since = np.where(reached & (before_count == 0), at, state["since"][slot])
+        counted = count >= self._for_count
+        lasted = at - since >= self._for_ms
+        met = reached & np.where(self._any, counted | lasted, counted & lasted)
+
+        before = state["level"][slot]
+        raised = state["raised"][slot]
+        if self._quiet_ms:
+            quiet = (raised != _NEVER) & (now - raised < self._quiet_ms) & ((before == 0) | self.momentary)
+            met &= ~(quiet[:, None] & (self.ladder.levels >= state["worst"][slot][:, None]))
+
+        if self.momentary:
+            yield from self._moments(rows, slot, now, met, since)
+            busy = count.any(axis=1)
+        else:
+            before_within = state["within"][slot]
+            within = np.where(held & left, np.minimum(before_within, 2**30) + 1, 0)
+            within_since = np.where(held & left & (before_within == 0), at, state["within_since"][slot])
+            ended = held & left & (within >= self._hold_count) & (at - within_since >= self._hold_ms)
+            held = (held & ~ended) | met
+            within[~held] = 0
+            yield from self._changes(rows, slot, now, held, since, within_since)
+            state["held"][slot] = held
+            state["within"][slot] = within
+            state["within_since"][slot] = np.where(within > 0, within_since, _NEVER)
+            busy = (held | (count > 0)).any(axis=1)
+        state["count"][slot] = count
+        state["since"][slot] = np.where(count > 0, since, _NEVER)
+        state["busy"][slot] = busy
+
+    def _worst(self, which: NDArray[np.bool_]) -> NDArray[np.int8]:
+        """Most severe level of each row of a (rows, rungs) mask; 0 for none."""
+        return np.where(which.any(axis=1), self.ladder.levels[which.argmax(axis=1)], 0).astype(np.int8)
+
+    def _moments(
+        self, rows: NDArray[np.intp], slot: Int32, now: Int64, met: NDArray[np.bool_], since: Int64
+    ) -> Iterator[Transition]:
+        level = self._worst(met)
+        for i in np.flatnonzero(level).tolist():
+            s, t, reached = int(slot[i]), int(now[i]), int(level[i])
+            self.state["raised"][s] = t
+            self.state["worst"][s] = reached
+            first = int(since[i, int(met[i].argmax())])
+            yield Transition(int(rows[i]), s, "raised", reached, 0, t, first, t, self.ladder.bounds(s, reached)[0])
+
+    def _changes(
+        self,
+        rows: NDArray[np.intp],
+        slot: Int32,
+        now: Int64,
+        held: NDArray[np.bool_],
+        since: Int64,
+        within_since: Int64,
+    ) -> Iterator[Transition]:
+        state = self.state
+        before = state["level"][slot]
+        level = self._worst(held)
+        for i in np.flatnonzero(level != before).tolist():
+            s, t, was, new = int(slot[i]), int(now[i]), int(before[i]), int(level[i])
+            phase: Phase = "raised" if not was else "updated" if new else "cleared"
+            if phase == "raised":
+                state["raised"][s] = t
+                state["worst"][s] = new
+            state["worst"][s] = min(int(state["worst"][s]), new or was)
+            named = new or was
+            column = int(np.flatnonzero(self.ladder.levels == named)[0])
+            first = int((since if new else within_since)[i, column])
+            # A level that is eased to was reached when its own rows began; where they ended meanwhile, this row is the time.
+            first = first if first != _NEVER else t
+            bounds = self.ladder.bounds(s, named)
+            state["level"][s] = new
+            yield Transition(
+                int(rows[i]), s, phase, named, was, int(state["raised"][s]), first, t, bounds[0] if new else bounds[1]
+            )
+
+    def forget(self, slots: NDArray[np.intp]) -> None:
+        """Blank the slots' alarms without a word; whoever forgets a raised one tells it first (:meth:`level`)."""
+        self.state.forget(slots)
+
+    def snapshot(self) -> Snapshot:
+        return self.state.snapshot()
+
+    def restore(self, saved: Mapping[str, object]) -> None:
+        """Take back a snapshot written under the same rungs.
+
+        Raises ValueError where the number of rungs is another one: the rule's fingerprint has changed, so its state is void.
+        """
+        held = np.asarray(saved.get("held"))
+        if held.ndim != 2 or held.shape[1] != len(self.ladder.rungs):
+            raise ValueError("snapshot of an alarm with other rungs")
+        self.state.restore(saved)
+        self.ladder.grow(self.state.size)

@@ -1,0 +1,106 @@
+"""The ladder judges: which levels a measure reaches, and which it has left, by the bounds that hold for its series.
+
+A bound is a number, or a limit of the asset (``limits[name] * times + plus``), so bounds are arrays with one row per slot and
+one column per rung. A rung whose limit the asset does not have is not judged: never reached, and left if it was held (a
+limit that was taken from the registry must not hold an alarm for ever).
+
+``direction = "below"`` is judged by turning the sign of measures and bounds, so everything here reads as "above".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.base import Series
+from detectors.rule import Bound, Limit, Rung
+from streams.batch import Bool, Float64, Int32
+
+Reached = tuple[Bool, Bool]
+
+
+def resolve(bound: Bound, series: Series) -> float:
+    """The number a bound stands for in one series; NaN where the asset lacks the limit.
+
+    >>> resolve(Limit("warning", plus=-0.3), Series("RIV-1", limits={"warning": 9.5}))
+    9.2
+    """
+    if not isinstance(bound, Limit):
+        return float(bound)
+    value = series.limits.get(bound.limit)
+    return float("nan") if value is None else float(value) * bound.times + bound.plus
+
+
+class Ladder:
+    """Bounds per (slot, rung). Rungs are kept with the most severe first: column 0 is the lowest level number.
+
+    ``series`` is shared with the caller as for :class:`detectors.base.Detector`: call :meth:`grow` after appending, and
+    :meth:`changed` when the facts of slots are other ones.
+    """
+
+    def __init__(self, rungs: Sequence[Rung], direction: str, series: Sequence[Series]) -> None:
+        self.rungs: tuple[Rung, ...] = tuple(sorted(rungs, key=lambda rung: rung.level))
+        self.levels: NDArray[np.int8] = np.array([rung.level for rung in self.rungs], dtype=np.int8)
+        self.series = series
+        self._sign = -1.0 if direction == "below" else 1.0
+        self._fixed = not any(isinstance(b, Limit) for rung in self.rungs for b in (rung.raise_, rung.clear))
+        self._raise = np.full((0, len(self.rungs)), np.nan)
+        self._clear = np.full((0, len(self.rungs)), np.nan)
+        #: The mildest bound per slot: below it no rung is reached, which is what nearly every row shows.
+        self._mildest = np.full(0, np.nan)
+        self._size = 0
+        self._blank = self._row(Series("")) if self._fixed else None
+
+    def _row(self, series: Series) -> tuple[list[float], list[float]]:
+        raises, clears = [], []
+        for rung in self.rungs:
+            up = self._sign * resolve(rung.raise_, series)
+            down = up if rung.clear is None else self._sign * resolve(rung.clear, series)
+            whole = up == up and down == down
+            raises.append(up if whole else float("nan"))
+            clears.append(down if whole else float("nan"))
+        return raises, clears
+
+    def grow(self, size: int) -> None:
+        """Bounds of the new slots up to ``size`` are taken from ``series``."""
+        held = len(self._mildest)
+        if size > held:
+            room = max(size, 2 * held, 16)
+            blank = np.full((room - held, len(self.rungs)), np.nan)
+            self._raise = np.concatenate([self._raise, blank])
+            self._clear = np.concatenate([self._clear, blank])
+            self._mildest = np.concatenate([self._mildest, np.full(room - held, np.nan)])
+        if size > self._size:
+            first, self._size = self._size, size
+            self.changed(range(first, size))
+
+    def changed(self, slots: Sequence[int] | range) -> None:
+        for slot in slots:
+            raises, clears = self._blank or self._row(self.series[slot])
+            self._raise[slot] = raises
+            self._clear[slot] = clears
+            judged = [value for value in raises if value == value]
+            self._mildest[slot] = min(judged) if judged else np.nan
+
+    def touched(self, slot: Int32, measure: Float64) -> Bool:
+        """Rows whose measure reaches at least one rung."""
+        return (measure if self._sign > 0 else -measure) >= self._mildest[slot]
+
+    def judge(self, slot: Int32, measure: Float64) -> Reached:
+        """``(reached, left)``, each of shape (rows, rungs).
+
+        Reached: at or beyond ``raise``. Left: not reached, and at or within ``clear``; between the two neither holds.
+        Rungs that are not judged count as left. Measures must not be NaN.
+        """
+        signed = (measure if self._sign > 0 else -measure)[:, None]
+        up = self._raise[slot]
+        reached = signed >= up
+        left = (signed <= self._clear[slot]) & ~reached | np.isnan(up)
+        return reached, left
+
+    def bounds(self, slot: int, level: int) -> tuple[float, float]:
+        """``(raise, clear)`` of one level in the measure's own sign; NaN where it is not judged."""
+        column = int(np.flatnonzero(self.levels == level)[0])
+        return self._sign * float(self._raise[slot, column]), self._sign * float(self._clear[slot, column])
