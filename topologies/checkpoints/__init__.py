@@ -1,0 +1,24 @@
+"""Checkpoints: the truth about how far a partition was decided, and with what state (D4).
+
+State belongs to (stage, topic, partition), never to a worker. Kafka's committed offset only follows. ``protocol.py`` says what
+a checkpoint holds and what a store must promise; ``format.py`` turns it into bytes; one file per store.
+"""
+
+from topologies.checkpoints.format import FORMAT, decode, encode
+from topologies.checkpoints.memory_store import MemoryStore
+from topologies.checkpoints.protocol import Checkpoint, CheckpointStore, Fenced, ShardKey, StoreAway, refuse_if_foreign
+from topologies.checkpoints.redis_store import RedisStore
+
+__all__ = [
+    "FORMAT",
+    "Checkpoint",
+    "CheckpointStore",
+    "Fenced",
+    "MemoryStore",
+    "RedisStore",
+    "ShardKey",
+    "StoreAway",
+    "decode",
+    "encode",
+    "refuse_if_foreign",
+]

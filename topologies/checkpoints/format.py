@@ -1,0 +1,123 @@
+"""Checkpoints as bytes: msgpack of plain values and named typed arrays, behind a magic word and a format number.
+
+Never pickle: whoever can write to a shared store could then run code here. An array travels as (dtype, shape, bytes) in a
+msgpack extension; only the plain numeric, boolean and fixed-width text dtypes are accepted, and the byte count must match.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from streams.errors import Mend
+from topologies.checkpoints.protocol import Checkpoint, ShardKey
+
+MAGIC = b"citywatch-checkpoint\x00"
+#: Raised with every change that an older reader could misread.
+FORMAT = 1
+
+_ARRAY, _TUPLE, _PAIRS, _SET, _BIG = 1, 2, 3, 4, 5
+_KINDS = frozenset("biufSU")
+
+
+def _plain(value: Any) -> Any:
+    """The tree with arrays, tuples, sets and dicts of other keys than text wrapped, so that they come back as they were."""
+    if isinstance(value, dict):
+        if all(type(key) is str for key in value):
+            return {key: _plain(item) for key, item in value.items()}
+        return msgspec.msgpack.Ext(_PAIRS, _encoder.encode([[_plain(k), _plain(v)] for k, v in value.items()]))
+    if isinstance(value, list):
+        return value if not value or _all_scalars(value) else [_plain(item) for item in value]
+    if isinstance(value, tuple):
+        return msgspec.msgpack.Ext(_TUPLE, _encoder.encode([_plain(item) for item in value]))
+    if isinstance(value, set | frozenset):
+        # Sorted, so that equal states are equal bytes.
+        return msgspec.msgpack.Ext(_SET, _encoder.encode(sorted((_plain(item) for item in value), key=repr)))
+    if isinstance(value, np.ndarray):
+        return _array(value)
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return msgspec.msgpack.Ext(_BIG, str(value).encode())
+    if value is None or isinstance(value, str | bytes | bool | int | float):
+        return value
+    if isinstance(value, msgspec.Struct):
+        return _plain(msgspec.to_builtins(value))
+    raise TypeError(f"a {type(value).__name__} cannot stand in a checkpoint; snapshots hold plain values and arrays")
+
+
+def _all_scalars(values: list[Any]) -> bool:
+    kinds = set(map(type, values))
+    return kinds <= {str, float, bool, bytes, type(None)}
+
+
+def _array(value: np.ndarray[Any, Any]) -> msgspec.msgpack.Ext:
+    if value.dtype.kind not in _KINDS:
+        raise TypeError(f"an array of {value.dtype} cannot stand in a checkpoint")
+    dtype = value.dtype.newbyteorder("<")
+    body = np.ascontiguousarray(value, dtype=dtype).tobytes()
+    return msgspec.msgpack.Ext(_ARRAY, _encoder.encode([dtype.str, list(value.shape), body]))
+
+
+def _extension(code: int, data: memoryview) -> Any:
+    if code == _BIG:
+        return int(bytes(data))
+    inner = _decoder.decode(data)
+    if code == _TUPLE:
+        return tuple(inner)
+    if code == _PAIRS:
+        return dict(inner)
+    if code == _SET:
+        return set(inner)
+    if code == _ARRAY:
+        name, shape, body = inner
+        dtype = np.dtype(name)
+        if dtype.kind not in _KINDS or math.prod(shape) * dtype.itemsize != len(body):
+            raise ValueError(f"array of {name} and shape {shape} with {len(body)} bytes")
+        return np.frombuffer(body, dtype=dtype).reshape(shape).copy()
+    raise ValueError(f"extension {code}")
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(ext_hook=_extension)
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    """Raises TypeError where a snapshot holds what the format does not know: an error of the program, not of its input."""
+    tree = {
+        "key": list(checkpoint.key),
+        "cluster_id": checkpoint.cluster_id,
+        "partition_count": checkpoint.partition_count,
+        "generation": checkpoint.generation,
+        "mark": checkpoint.mark,
+        "rule_fingerprint": checkpoint.rule_fingerprint,
+        "registry_revision": checkpoint.registry_revision,
+        "written_at": checkpoint.written_at,
+        "state": _plain(checkpoint.state),
+        "outbox": _plain(checkpoint.outbox),
+        "marks": _plain(checkpoint.marks),
+    }
+    return MAGIC + FORMAT.to_bytes(2, "big") + _encoder.encode(tree)
+
+
+def decode(value: bytes, where: str = "checkpoint") -> Checkpoint:
+    """Raises :class:`Mend` for foreign bytes, another format number or damage."""
+    rebuild = "run `citywatch worker --rebuild-from TIME` to re-decide from the retained log"
+    if not value.startswith(MAGIC):
+        raise Mend("is not a citywatch checkpoint", where=where, mend="set CITYWATCH_NAMESPACE to one that nothing else uses")
+    number = int.from_bytes(value[len(MAGIC) : len(MAGIC) + 2], "big")
+    if number != FORMAT:
+        raise Mend(
+            f"has format {number}, this version reads {FORMAT}",
+            where=where,
+            mend=f"use the version that wrote it, or {rebuild}",
+        )
+    try:
+        tree = _decoder.decode(value[len(MAGIC) + 2 :])
+        tree["key"] = ShardKey(*tree["key"])
+        return Checkpoint(**tree)
+    except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
+        raise Mend(f"is damaged ({error})", where=where, mend=rebuild) from None
