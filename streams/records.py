@@ -17,8 +17,13 @@ from msgspec import Meta, Struct
 
 SCHEMA_VERSION = 1
 
-#: 1–128 printable characters: no control characters, no line or paragraph separators.
-Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
+#: 1–128 printable characters: no control characters, no line or paragraph separators. The pattern stands in the published
+#: schema and the codec enforces it over whole batches: msgspec's own pattern check costs 0.35 µs per identifier, three times
+#: the rest of a reading.
+IDENTIFIER_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+Identifier = Annotated[str, Meta(min_length=1, max_length=128, extra_json_schema={"pattern": IDENTIFIER_PATTERN})]
+#: Integers wider than 64 bits can be neither stored nor encoded again.
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Timestamp = int | str
 Crs = Literal["wgs84", "gcj02", "bd09", "cgcs2000"]
 Level = Annotated[int, Meta(ge=1, le=4)]
@@ -31,10 +36,12 @@ HopperState = Literal["down", "up", "unknown"]
 LEVELS: dict[int, str] = {1: "red", 2: "orange", 3: "yellow", 4: "blue"}
 
 
+# gc=False where a record holds no containers: it cannot be part of a cycle, and untracked records make a batch 8 % cheaper.
+
 # --- inputs -----------------------------------------------------------------------------------------------------------
 
 
-class Reading(Struct, omit_defaults=True):
+class Reading(Struct, omit_defaults=True, gc=False):
     """One value of one metric by one sensor."""
 
     sensor_id: Identifier
@@ -46,11 +53,11 @@ class Reading(Struct, omit_defaults=True):
     lat: float | None = None
     lon: float | None = None
     crs: Crs = "wgs84"
-    seq: int | None = None
-    schema_version: int = SCHEMA_VERSION
+    seq: Whole | None = None
+    schema_version: Whole = SCHEMA_VERSION
 
 
-class VehicleFix(Struct, omit_defaults=True):
+class VehicleFix(Struct, omit_defaults=True, gc=False):
     """One position of one vehicle; bits as in JT/T 808 0x0200."""
 
     vehicle_id: Identifier
@@ -60,14 +67,14 @@ class VehicleFix(Struct, omit_defaults=True):
     speed_kmh: float | None = None
     heading_deg: float | None = None
     kind: VehicleKind = "other"
-    alarm_bits: int = 0
-    status_bits: int | None = None
+    alarm_bits: Whole = 0
+    status_bits: Whole | None = None
     load_state: LoadState = "unknown"
     lid_state: LidState = "unknown"
     hopper_state: HopperState = "unknown"
     accuracy_m: float | None = None
     crs: Crs = "wgs84"
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Whole = SCHEMA_VERSION
 
 
 class VideoEvent(Struct, omit_defaults=True):
@@ -82,14 +89,14 @@ class VideoEvent(Struct, omit_defaults=True):
     lon: float | None = None
     crs: Crs = "wgs84"
     track_id: str | None = None
-    count: int | None = None
+    count: Whole | None = None
     bbox: list[float] | None = None
     image_url: str | None = None
     end_ts: Timestamp | None = None
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Whole = SCHEMA_VERSION
 
 
-class HotlineCall(Struct, omit_defaults=True):
+class HotlineCall(Struct, omit_defaults=True, gc=False):
     """One call, report or work order of a hotline; ``caller`` is masked before it leaves the codec."""
 
     call_id: Identifier
@@ -104,7 +111,7 @@ class HotlineCall(Struct, omit_defaults=True):
     caller: str | None = None
     channel: str | None = None
     reply_to: str | None = None
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Whole = SCHEMA_VERSION
 
 
 InputRecord = Reading | VehicleFix | VideoEvent | HotlineCall
