@@ -1,1 +1,7 @@
-"""What is wrong: one idea per file, each a state machine over batches; rules as data in ``detectors/rules/*.toml``."""
+"""What is wrong: one idea per file, each a state machine over batches; rules as data in ``detectors/rules/*.toml``.
+
+A detector measures (:mod:`detectors.base`), the ladder judges (:mod:`detectors.ladder`), the alarm holds
+(:mod:`detectors.alarm`). Importing this package registers the house's detectors; a new one is a new file and one line here.
+"""
+
+from detectors import threshold as threshold

@@ -136,9 +136,11 @@ def problems(table: FamilyTable) -> list[tuple[str, str, str]]:
         place = f"family[{i}]"
         if family.name in names[:i]:
             found.append((f"{place}.name", f"a second family {family.name!r}", "give it another name or join the two"))
-        for related in family.related:
-            if related not in names:
-                found.append((f"{place}.related", f"no family {related!r}", f"known are {', '.join(sorted(names))}"))
+        found += [
+            (f"{place}.related", f"no family {related!r}", f"known are {', '.join(sorted(names))}")
+            for related in family.related
+            if related not in names
+        ]
         seen: set[str] = set()
         for k, escalation in enumerate(family.escalate):
             where = f"{place}.escalate[{k}]"
