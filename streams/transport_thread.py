@@ -1,0 +1,309 @@
+"""The consumer thread: positions partitions, drains what aiokafka has fetched, and sees when a partition is idle.
+
+Runs in a thread and event loop of its own (Faust's design). Nothing is drained from an assignment before this thread has
+positioned all of it (:meth:`BatchConsumerThread.seek_to_committed`), nor while the group rebalances: records that were
+drained and then dropped are the loss this file exists to prevent. Each position change starts a new *epoch*; what was
+drained in an older one is discarded by the consumer, because the new position lies in front of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import ConsumerStoppedError
+from aiokafka.structs import TopicPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.types import TP
+
+from streams.batch import RawBatch
+from streams.errors import Mend
+from streams.transport_raw import raw_batch, take_plain, take_raw
+
+#: While fetched records wait for a full agent, look again after this long; aiokafka only wakes us for new ones.
+_LOOK_AGAIN_S = 0.005
+_WAIT_S = 0.25
+
+
+class Drained:
+    """What one poll brought: per partition one RawBatch, or ConsumerRecords for a topic on the ordinary path."""
+
+    __slots__ = ("epoch", "records", "stamps")
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.records: dict[TP, list[Any]] = {}
+        self.stamps: dict[TP, int] = {}
+
+
+class BatchConsumerThread(AIOKafkaConsumerThread):
+    """aiokafka's consumer behind Faust's, delivering batches."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._epochs = itertools.count(1)
+        self.epoch = next(self._epochs)
+        #: Epoch of partitions that were positioned on their own since.
+        self.epoch_of: dict[TP, int] = {}
+        self._positioned: Any = None
+        self._idle_told: dict[TP, float] = {}
+
+    # --- start ------------------------------------------------------------------------------------------------------------
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        options = transport.options
+        # Read by AIOKafkaConsumer.start(), when it makes its fetcher.
+        consumer._fetch_max_wait_ms = options.fetch_wait_ms
+        consumer._max_partition_fetch_bytes = options.fetch_max_bytes
+        consumer._isolation_level = options.isolation
+        return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        fetcher = self._ensure_consumer()._fetcher
+        proceed = fetcher._proc_fetch_request
+
+        async def timed(assignment: Any, node_id: int, request: Any) -> Any:
+            started_ms = time.time_ns() // 1_000_000
+            polled = {tp: assignment.state_value(tp).timestamp for tp in _partitions(request)}
+            outcome = await proceed(assignment, node_id, request)
+            self._notice_idle(fetcher, assignment, request, started_ms, polled)
+            return outcome
+
+        fetcher._proc_fetch_request = timed
+
+    def _notice_idle(
+        self, fetcher: Any, assignment: Any, request: Any, started_ms: int, polled: Mapping[TopicPartition, int | None]
+    ) -> None:
+        """Tell of partitions whose fetch, begun at ``started_ms``, came back empty at the high water."""
+        hook = self.transport.on_idle
+        if hook is None or assignment is not self._positioned or not assignment.active:
+            return
+        now = time.monotonic()
+        every = self.transport.options.idle_every_ms / 1000
+        for tp, offset in _offsets(request):
+            state = assignment.state_value(tp)
+            answered = state.timestamp is not None and state.timestamp >= started_ms
+            if not answered or tp in fetcher._records or not state.has_valid_position:
+                continue
+            if state.position != offset or state.highwater != offset:
+                continue
+            key = TP(*tp)
+            if now - self._idle_told.get(key, -every) >= every:
+                self._idle_told[key] = now
+                self.parent_loop.call_soon_threadsafe(hook, key, offset, started_ms)
+
+    # --- positions --------------------------------------------------------------------------------------------------------
+
+    def revoke(self) -> None:
+        """The assignment is ending: drain nothing more, and let nothing drained be delivered (thread safe)."""
+        self._positioned = None
+        self.epoch = next(self._epochs)
+
+    def is_current(self, tp: TP, epoch: int) -> bool:
+        """Whether what was drained in ``epoch`` still stands behind the partition's position."""
+        return epoch >= self.epoch and epoch >= self.epoch_of.get(tp, 0)
+
+    async def seek_to_marks(self, marks: Mapping[TP, int | None]) -> dict[TP, int | None]:
+        """Position every assigned partition: at its mark, else its committed offset, else where this assignment began.
+
+        Returns the offset each partition was given, None where it starts by ``auto.offset.reset``.
+        Raises Mend where a mark is not in the log.
+        """
+        result: dict[TP, int | None] = await self.call_thread(self._seek_to_marks, marks)
+        return result
+
+    async def _seek_to_marks(self, marks: Mapping[TP, int | None]) -> dict[TP, int | None]:
+        consumer = self._ensure_consumer()
+        subscription = consumer._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None:
+            return {}
+        tps = [TP(*tp) for tp in assignment.tps]
+        marked = {tp: mark for tp in tps if (mark := marks.get(tp)) is not None}
+        unmarked = [tp for tp in tps if tp not in marked]
+        committed = dict(zip(unmarked, await asyncio.gather(*map(self._committed, unmarked)), strict=True))
+        await self._check_marks(marked)
+        if subscription is not consumer._subscription.subscription or subscription.assignment is not assignment:
+            return {}
+        # No await from here on: nothing may be drained between two seeks, nor between them and the new epoch.
+        positions = self.transport.positions
+        targets: dict[TP, int | None] = {}
+        if not positions.same(assignment):
+            positions.forget()
+            positions.assignment = assignment
+        for tp in tps:
+            target = marked.get(tp, committed.get(tp))
+            start = target if target is not None else positions.first.get(tp)
+            if start is not None:
+                consumer._fetcher.seek_to(TopicPartition(*tp), start)
+                positions.sought(tp, start)
+            targets[tp] = target
+        self._positioned = assignment
+        self.epoch = next(self._epochs)
+        self.epoch_of.clear()
+        return targets
+
+    async def _committed(self, tp: TP) -> int | None:
+        offset = await self._ensure_consumer().committed(TopicPartition(*tp))
+        return offset if offset is not None and offset >= 0 else None
+
+    async def _check_marks(self, marks: Mapping[TP, int]) -> None:
+        bounds = await self._log_bounds(marks)
+        for tp, mark in marks.items():
+            first, end = bounds[tp]
+            if not first <= mark <= end:
+                raise Mend(
+                    f"the checkpoint stands at offset {mark}, the log holds {first} to {end}",
+                    f"{tp.topic}/{tp.partition}",
+                    "was the topic made anew or its retention passed? run `citywatch worker --rebuild-from TIME`",
+                )
+
+    async def log_bounds(self, tps: Iterable[TP]) -> dict[TP, tuple[int, int]]:
+        """Earliest offset and end (next offset to be written) of each partition."""
+        bounds: dict[TP, tuple[int, int]] = await self.call_thread(self._log_bounds, list(tps))
+        return bounds
+
+    async def _log_bounds(self, tps: Iterable[TP]) -> dict[TP, tuple[int, int]]:
+        keys = [TopicPartition(*tp) for tp in tps]
+        if not keys:
+            return {}
+        consumer = self._ensure_consumer()
+        first, end = await asyncio.gather(consumer.beginning_offsets(keys), consumer.end_offsets(keys))
+        return {TP(*key): (first[key], end[key]) for key in keys}
+
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
+        """Offsets the group has committed, None where there is none."""
+        keys = list(tps)
+
+        async def ask() -> list[int | None]:
+            return await asyncio.gather(*map(self._committed, keys))
+
+        return dict(zip(keys, await self.call_thread(ask), strict=True))
+
+    def seek(self, partition: TP, offset: int) -> None:
+        # Called from the main thread: the thread's loop positions, so that no drain runs between seek and epoch.
+        self.thread_loop.call_soon_threadsafe(self._seek_one, TP(*partition), offset)
+
+    def _seek_one(self, tp: TP, offset: int) -> None:
+        self._ensure_consumer().seek(TopicPartition(*tp), offset)
+        self.transport.positions.sought(tp, offset)
+        self.epoch_of[tp] = next(self._epochs)
+
+    async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
+        for tp, offset in partitions.items():
+            self.transport.positions.sought(TP(*tp), offset)
+            self.epoch_of[TP(*tp)] = next(self._epochs)
+        await super()._seek_wait(consumer, {TopicPartition(*tp): offset for tp, offset in partitions.items()})
+
+    # --- draining ---------------------------------------------------------------------------------------------------------
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+    ) -> Any:
+        fetcher = consumer._fetcher
+        deadline = time.monotonic() + (timeout or 0.0)
+        with fetcher._subscriptions.fetch_context():
+            while True:
+                if consumer._closed or fetcher._closed:
+                    raise ConsumerStoppedError
+                drained = self._drain(fetcher, active_partitions)
+                remaining = deadline - time.monotonic()
+                if drained is not None or remaining <= 0:
+                    return drained
+                waiter = fetcher._create_fetch_waiter()
+                wait = _LOOK_AGAIN_S if fetcher._records else _WAIT_S
+                done, _ = await asyncio.wait([waiter], timeout=min(wait, remaining))
+                if not done:
+                    waiter.cancel()
+                else:
+                    waiter.result()  # an authorization error of the coordinator
+
+    def _may_drain(self, fetcher: Any) -> bool:
+        if not self.consumer.flow_active:
+            return False
+        if self.app.client_only:
+            return True
+        subscription = fetcher._subscriptions.subscription
+        return (
+            subscription is not None
+            and self._positioned is not None
+            and subscription.assignment is self._positioned
+            and not fetcher._subscriptions.reassignment_in_progress
+        )
+
+    def _drain(self, fetcher: Any, active: Any) -> Drained | None:
+        """Take what is fetched for the active partitions, in one step of this thread's loop."""
+        if not self._may_drain(fetcher):
+            return None
+        transport = self.transport
+        options = transport.options
+        take = take_raw if options.raw else take_plain
+        drained = Drained(self.epoch)
+        for key in list(fetcher._records):
+            tp = TP(*key)
+            if active is not None and tp not in active:
+                if not fetcher._subscriptions.is_assigned(key):
+                    del fetcher._records[key]
+                continue
+            result = fetcher._records[key]
+            if type(result) is not FetchResult:
+                if drained.records:
+                    break  # deliver what is there; the error is raised by the next poll
+                del fetcher._records[key]
+                fetcher._notify(fetcher._wait_consume_future)
+                result.check_raise()
+                continue
+            batched = tp.topic in transport.batched
+            position = result._partition_records.next_fetch_offset if result.has_more() else None
+            taken = (take if batched else take_plain)(result, key, options.batch_records)
+            if not result.has_more():
+                del fetcher._records[key]
+                fetcher._notify(fetcher._wait_consume_future)
+            if taken is None or position is None:
+                continue
+            transport.positions.began(tp, position)
+            if taken.begins is not None:
+                self._note_gap(tp, taken.begins, taken.next_offset)
+            if taken.records:
+                drained.records[tp] = [self._batch(tp, taken.records)] if batched else taken.records
+                drained.stamps[tp] = drained.epoch
+        return drained if drained.records else None
+
+    def _batch(self, tp: TP, records: list[Any]) -> RawBatch:
+        return raw_batch(tp.topic, tp.partition, records, playback=self.transport.options.playback)
+
+    def _note_gap(self, tp: TP, got: int, next_offset: int) -> None:
+        transport = self.transport
+        missing = transport.positions.read(
+            tp, got, next_offset, holes_allowed=tp.topic in transport.options.holes_allowed
+        )
+        if missing and transport.on_gap is not None:
+            self.parent_loop.call_soon_threadsafe(transport.on_gap, tp, got - missing, got)
+
+    def lags(self) -> dict[TP, int]:
+        """High water minus position of each assigned partition that has both (thread safe reading)."""
+        consumer = self._consumer
+        subscription = consumer._subscription.subscription if consumer is not None else None
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None:
+            return {}
+        lags: dict[TP, int] = {}
+        for tp in assignment.tps:
+            state = assignment.state_value(tp)
+            if state.highwater is not None and state.has_valid_position:
+                lags[TP(*tp)] = max(0, state.highwater - state.position)
+        return lags
+
+
+def _offsets(request: Any) -> list[tuple[TopicPartition, int]]:
+    return [(TopicPartition(topic, part), offset) for topic, parts in request.topics for part, offset, _ in parts]
+
+
+def _partitions(request: Any) -> list[TopicPartition]:
+    return [tp for tp, _ in _offsets(request)]
