@@ -1,0 +1,132 @@
+"""Hazards that cameras see, that vehicles make, and devices that fall silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from replay.simulate.effects import Hazard, Hush
+from replay.simulate.layout import CENTRE, moved
+from replay.simulate.scene import Scene, bent, driven, recipe, seen
+
+# --- seen and called
+
+
+@recipe("SMK-01")
+def fire_seen(scene: Scene, at: int) -> Hazard:
+    return seen(scene, "SMK-01", "fire", "fire", at, 0.9, 12, 3, 2)
+
+
+@recipe("SMK-02")
+def smoke_seen(scene: Scene, at: int) -> Hazard:
+    return seen(scene, "SMK-02", "fire", "smoke", at, 0.84, 20, 5, 2)
+
+
+@recipe("SMK-CALL")
+def fire_called_and_seen(scene: Scene, at: int) -> Hazard:
+    hazard = seen(scene, "SMK-CALL", "fire", "smoke", at, 0.85, 20, 5, 1)
+    hazard.calls = scene.calls(
+        at + 60_000, hazard.lat, hazard.lon, ["厂房着火了，冒烟很大", "there is a fire with thick smoke"], 60, 200
+    )
+    hazard.radius_m = 300.0
+    return hazard
+
+
+@recipe("STR-01")
+def vendor_seen(scene: Scene, at: int) -> Hazard:
+    return seen(scene, "STR-01", "order", "vendor", at, 0.85, 20, 60, 4)
+
+
+@recipe("STR-GARBAGE")
+def garbage_seen(scene: Scene, at: int) -> Hazard:
+    return seen(scene, "STR-GARBAGE", "sanitation", "bin_overflow", at, 0.86, 15, 60, 4)
+
+
+@recipe("RD-VIDEO")
+def collapse_seen(scene: Scene, at: int) -> Hazard:
+    return seen(scene, "RD-VIDEO", "road", "road_collapse", at, 0.88, 12, 30, 2)
+
+
+# --- vehicles
+
+
+def _standing(**state: Any) -> Any:
+    """A drive that stands at the place with the given state."""
+
+    def at_place(lat: float, lon: float) -> Any:
+        def drive(seconds: float, fix: dict[str, Any]) -> dict[str, Any]:
+            return fix | {"lat": round(lat, 6), "lon": round(lon, 6), "speed_kmh": 0.0, **state}
+
+        return drive
+
+    return at_place
+
+
+def _passing(speed_kmh: float, **state: Any) -> Any:
+    """A drive to and fro within 300 m of the place at a steady speed."""
+
+    def at_place(lat: float, lon: float) -> Any:
+        def drive(seconds: float, fix: dict[str, Any]) -> dict[str, Any]:
+            way = speed_kmh / 3.6 * seconds % 1_200.0
+            east = way - 300.0 if way < 600.0 else 900.0 - way
+            there = moved(lat, lon, east, 0.0)
+            return fix | {"lat": round(there[0], 6), "lon": round(there[1], 6), "speed_kmh": round(speed_kmh, 1), **state}
+
+        return drive
+
+    return at_place
+
+
+@recipe("MUC-02")
+def truck_in_closed_centre(scene: Scene, at: int) -> Hazard:
+    drive = _passing(30.0, load_state="full", lid_state="closed", hopper_state="down")
+    return driven(scene, "MUC-02", "muck", "muck_truck", at, 10, 3, "loaded truck in the closed centre", drive, where=CENTRE)
+
+
+@recipe("MUC-03")
+def dumping(scene: Scene, at: int) -> Hazard:
+    drive = _standing(load_state="full", lid_state="open", hopper_state="up")
+    return driven(scene, "MUC-03", "muck", "muck_truck", at, 8, 2, "dumping outside any tip", drive)
+
+
+@recipe("MUC-04")
+def lid_open(scene: Scene, at: int) -> Hazard:
+    drive = _passing(35.0, load_state="full", lid_state="open", hopper_state="down")
+    return driven(scene, "MUC-04", "muck", "muck_truck", at, 10, 3, "driving loaded with the lid open", drive)
+
+
+@recipe("MUC-05")
+def speeding(scene: Scene, at: int) -> Hazard:
+    speed = 60.0 * 1.1 * scene.factor(1.05, 1.5)
+    drive = _passing(speed, load_state="empty", lid_state="closed", hopper_state="down")
+    return driven(scene, "MUC-05", "muck", "muck_truck", at, 8, 4, f"{speed:.0f} km/h where 60 are allowed", drive)
+
+
+@recipe("PAT-01")
+def officer_in_need(scene: Scene, at: int) -> Hazard:
+    return driven(scene, "PAT-01", "patrol", "patrol", at, 5, 1, "patrol presses the emergency button", _standing(alarm_bits=1))
+
+
+# --- devices
+
+
+@recipe("DEV-01")
+def sensor_silent(scene: Scene, at: int) -> Hazard:
+    hazard = bent(scene, "DEV-01", "device", "water_flow", at, 1, lambda s, n: n, 4, "a sensor falls silent")
+    bend = hazard.bends.pop()
+    facts = scene.layout.sensors[bend.sensor].facts
+    hazard.to_ts = at + int(1000 * (facts["report_after_s"] * 1.6 + 2 * facts["interval_s"]))
+    hazard.hushes.append(Hush(frozenset({bend.sensor}), at, hazard.to_ts))
+    return hazard
+
+
+@recipe("DEV-GATEWAY")
+def gateway_silent(scene: Scene, at: int) -> Hazard:
+    place = scene.layout.gateways[scene.free("device", scene.layout.gateways)]
+    members = [i for i, s in enumerate(scene.layout.sensors) if s.facts["gateway"] == place.id]
+    longest = max(scene.layout.sensors[i].facts["report_after_s"] for i in members)
+    end = at + int(1000 * (longest * 1.6 + 600))
+    hazard = Hazard(
+        scene.name("DEV-GATEWAY"), "device", place.lat, place.lon, 3_000.0, at, end, 3, [place.id], "a gateway falls silent"
+    )
+    hazard.hushes.append(Hush(frozenset(members), at, end))
+    return hazard
