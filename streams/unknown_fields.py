@@ -1,0 +1,57 @@
+"""How many records of a batch carry fields the contract does not know. They are left out, and counted.
+
+msgspec skips unknown fields without a word, and asking it to refuse them would cost a second pass over every batch that has
+one. Counting colons is 20 times cheaper than reading keys and proves in the common case that there are none:
+
+Every key of an object is followed by exactly one colon, so a batch has at least as many colons as keys. Each readable record
+has each required key. If, after taking those away, and one for every ``"name":`` of an optional field, no colon is left,
+then every colon belongs to a known key. ``"name":`` cannot stand inside a string unless a backslash does, and a known name
+nested inside an unknown field still leaves that field's own colon over. Only when something is left (an unknown field, an
+identifier or text with a colon, a space before a colon) are the keys themselves read, by orjson.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import msgspec
+import orjson
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[int, tuple[bytes, ...], frozenset[str]]:
+    """Number of required fields, needles of the optional ones (commonest first as declared), and all names."""
+    fields = msgspec.structs.fields(kind)
+    optional = [f for f in fields if not f.required]
+    needles = tuple(f'"{f.encode_name}":'.encode() for f in optional)
+    return len(fields) - len(optional), needles, frozenset(f.encode_name for f in fields)
+
+
+def count_unknown(kind: type[msgspec.Struct], rows: int, blob: bytes, values: Iterable[bytes]) -> int:
+    """Records with an unknown field. ``values`` are the readable raw values (empty for the others), ``blob`` is all of them."""
+    required, needles, names = _fields(kind)
+    left = blob.count(b":") - required * rows
+    if left == 0:
+        return 0
+    if b"\\" not in blob:
+        for needle in needles:
+            left -= blob.count(needle)
+            if left == 0:
+                return 0
+    return sum(_unknown_in(value, names) for value in values if value)
+
+
+def _unknown_in(value: bytes, names: frozenset[str]) -> int:
+    try:
+        tree: Any = orjson.loads(value)
+    except ValueError:
+        try:  # bare NaN, or bytes in an unknown field that are not UTF-8
+            tree = json.loads(value.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            return 1
+    if isinstance(tree, dict):
+        return not tree.keys() <= names
+    return sum(isinstance(item, dict) and not item.keys() <= names for item in tree) if isinstance(tree, list) else 0
