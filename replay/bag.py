@@ -1,0 +1,322 @@
+"""Bags: recordings as a directory of Parquet segments and a manifest.
+
+``Bag.open(path)`` reads bags and plain directories of JSON lines alike (:mod:`replay.jsonl`); :class:`BagWriter` writes one as
+a stream, with bounded memory. A bag is written beside its place (``NAME.partial``) and moved there when complete, so what
+bears its name is whole. docs/replay.md describes the format.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from replay import bag_segments
+from streams.batch import RawBatch
+from streams.errors import Mend
+from streams.records import Asset
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+REGISTRY = "registry.jsonl"
+SEGMENT_ROWS = 262_144
+SEGMENT_BYTES = 64 << 20
+#: All partitions together hold at most this many bytes of values before the largest is written out.
+HELD_BYTES = 192 << 20
+
+
+class Segment(Struct, kw_only=True):
+    file: str
+    topic: str
+    partition: int
+    rows: int
+    bytes: int
+    sha256: str
+    first_offset: int
+    last_offset: int
+    first_arrival_ts: int
+    last_arrival_ts: int
+
+
+class Manifest(Struct, kw_only=True):
+    """``manifest.json``. Times are epoch milliseconds of arrival; ``until`` is the arrival time up to which the recording knows
+    that nothing else came (at least the last record's). ``counts`` are records per topic."""
+
+    format: int = FORMAT
+    kind: str = "citywatch bag"
+    prefix: str = "city."
+    cluster_id: str | None = None
+    first_arrival_ts: int | None = None
+    last_arrival_ts: int | None = None
+    first_event_ts: int | None = None
+    last_event_ts: int | None = None
+    until: int | None = None
+    counts: dict[str, int] = {}
+    rule_fingerprint: str | None = None
+    registry_rows: int = 0
+    registry_sha256: str | None = None
+    registry_revision: int = 0
+    origin: str | None = None
+    segments: list[Segment] = []
+
+
+class Recording(Protocol):
+    """What can be replayed: a bag, or a directory of JSON lines."""
+
+    path: Path
+    manifest: Manifest
+
+    def partitions(self) -> list[tuple[str, int]]:
+        """All (topic, partition) that have records, sorted."""
+        ...
+
+    def read(self, topic: str, partition: int, rows: int = 8192) -> Iterator[RawBatch]:
+        """The records of one partition in log order."""
+        ...
+
+    def registry(self) -> list[Asset]:
+        """The assets as they were when the recording began."""
+        ...
+
+
+def open_recording(path: str | Path, *, partitions: int = 1) -> Recording:
+    """Bag or directory of JSON lines at ``path``; ``partitions`` is how many the latter is dealt to.
+
+    Raises :class:`Mend` where there is neither.
+    """
+    from replay.jsonl import JsonLines
+
+    place = Path(path)
+    if (place / MANIFEST).is_file():
+        return Bag(place)
+    partial = place.with_name(place.name + ".partial")
+    if not place.exists() and partial.is_dir():
+        raise Mend("was not finished: its writer was killed", str(partial), "record or import it again")
+    if not place.is_dir():
+        raise Mend("no such bag", str(place), "name a directory with manifest.json, or with <topic>.jsonl files")
+    return JsonLines(place, partitions=partitions)
+
+
+def read_assets(path: Path) -> list[Asset]:
+    """Assets of a ``registry.jsonl`` (plain or .gz), one a line; a line that is none is an error with its number."""
+    from replay.jsonl import lines_of
+
+    assets: list[Asset] = []
+    decoder = msgspec.json.Decoder(Asset)
+    for number, line in enumerate(lines_of(path), 1):
+        if not line:
+            continue
+        try:
+            assets.append(decoder.decode(line))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Mend(f"is not an asset: {error}", f"{path}:{number}", "see Asset in docs/contract.md") from error
+    return assets
+
+
+class Bag:
+    """A bag on disk, open for reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
+        except OSError as error:
+            raise Mend(error.strerror or "cannot be read", str(path / MANIFEST), "a bag needs its manifest") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Mend(f"is not a bag's manifest ({error})", str(path / MANIFEST), "copy or record the bag again") from error
+        if self.manifest.format > FORMAT:
+            raise Mend(
+                f"has format {self.manifest.format}, this citywatch reads up to {FORMAT}",
+                str(path / MANIFEST),
+                "use a newer citywatch",
+            )
+        for segment in self.manifest.segments:
+            file = self._file(segment)
+            if not file.is_file():
+                raise Mend("is missing", str(file), "a bag keeps all of its segments; copy it again")
+            if file.stat().st_size != segment.bytes:
+                raise Mend(
+                    f"has {file.stat().st_size} bytes, the manifest says {segment.bytes}",
+                    str(file),
+                    "the bag is truncated or was changed; copy it again",
+                )
+
+    def _file(self, segment: Segment) -> Path:
+        file = self.path / segment.file
+        if not file.resolve().is_relative_to(self.path.resolve()):
+            raise Mend(
+                f"names a segment outside of the bag: {segment.file}", str(self.path / MANIFEST), "do not trust this bag"
+            )
+        return file
+
+    def verify(self) -> int:
+        """Compare every hash with the manifest; the number of files compared. Raises :class:`Mend` at the first difference."""
+        for segment in self.manifest.segments:
+            self._compare(self._file(segment), segment.sha256)
+        if self.manifest.registry_sha256 is not None:
+            self._compare(self.path / REGISTRY, self.manifest.registry_sha256)
+        return len(self.manifest.segments) + (self.manifest.registry_sha256 is not None)
+
+    def _compare(self, file: Path, expected: str) -> None:
+        found = bag_segments.sha256(file)
+        if found != expected:
+            raise Mend(
+                f"has SHA-256 {found[:16]}…, the manifest says {expected[:16]}…",
+                str(file),
+                "the bag was changed or damaged; copy it again",
+            )
+
+    def partitions(self) -> list[tuple[str, int]]:
+        return sorted({(segment.topic, segment.partition) for segment in self.manifest.segments})
+
+    def read(self, topic: str, partition: int, rows: int = 8192) -> Iterator[RawBatch]:
+        own = [s for s in self.manifest.segments if (s.topic, s.partition) == (topic, partition)]
+        for segment in sorted(own, key=lambda s: s.first_offset):
+            yield from bag_segments.read_segment(self._file(segment), topic, partition, rows)
+
+    def registry(self) -> list[Asset]:
+        return read_assets(self.path / REGISTRY) if self.manifest.registry_rows else []
+
+
+class BagWriter:
+    """Writes a bag as records come. ``write`` takes records of one partition in log order; ``close`` makes the bag appear.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with BagWriter(Path(folder) / "bag") as writer:
+    ...         writer.write(RawBatch("city.sensor.readings", 0, [0], [1_700_000_000_000], [b"{}"], [b"S1"]))
+    ...     Bag(Path(folder) / "bag").manifest.counts
+    {'city.sensor.readings': 1}
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        prefix: str = "city.",
+        cluster_id: str | None = None,
+        rule_fingerprint: str | None = None,
+        origin: str | None = None,
+        segment_rows: int = SEGMENT_ROWS,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self.path = Path(path)
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise Mend("is there already", str(self.path), "name a directory that does not exist yet")
+        self._partial = self.path.with_name(self.path.name + ".partial")
+        try:
+            if self._partial.exists():
+                shutil.rmtree(self._partial)
+            (self._partial / "segments").mkdir(parents=True)
+        except OSError as error:
+            raise Mend(error.strerror or "cannot be made", str(self._partial), "name a place that can be written to") from error
+        self.manifest = Manifest(
+            prefix=prefix, cluster_id=cluster_id, rule_fingerprint=rule_fingerprint, origin=origin, counts={}, segments=[]
+        )
+        self._segment_rows, self._segment_bytes = segment_rows, segment_bytes
+        self._held: dict[tuple[str, int], list[Any]] = {}
+        self._rows: dict[tuple[str, int], int] = {}
+        self._bytes: dict[tuple[str, int], int] = {}
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._closed = False
+
+    def __enter__(self) -> BagWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        elif not self._closed:
+            shutil.rmtree(self._partial, ignore_errors=True)
+
+    def registry(self, assets: Iterable[Asset], revision: int = 0) -> None:
+        """The registry snapshot the recording begins with; call once."""
+        file = self._partial / REGISTRY
+        with file.open("wb") as out:
+            for asset in assets:
+                out.write(msgspec.json.encode(asset) + b"\n")
+                self.manifest.registry_rows += 1
+        self.manifest.registry_sha256 = bag_segments.sha256(file)
+        self.manifest.registry_revision = revision
+
+    def write(self, batch: RawBatch, event_ts: Sequence[int | None] | None = None) -> None:
+        """Append records; without ``event_ts`` the event times are read from the values."""
+        if not len(batch):
+            return
+        if event_ts is None:
+            from replay.stamps import stamps
+
+            event_ts = [one.event_ts for one in stamps(batch.values)]
+        rows = bag_segments.table(batch, event_ts)
+        key = (batch.topic, batch.partition)
+        self._held.setdefault(key, []).append(rows)
+        self._rows[key] = self._rows.get(key, 0) + len(batch)
+        self._bytes[key] = self._bytes.get(key, 0) + rows.nbytes
+        self._span(batch.arrivals, event_ts)
+        self.manifest.counts[batch.topic] = self.manifest.counts.get(batch.topic, 0) + len(batch)
+        if self._rows[key] >= self._segment_rows or self._bytes[key] >= self._segment_bytes:
+            self._flush(key)
+        elif sum(self._bytes.values()) > HELD_BYTES:
+            self._flush(max(self._bytes, key=lambda held: self._bytes[held]))
+
+    def _span(self, arrivals: Sequence[int], events: Sequence[int | None]) -> None:
+        known = [event for event in events if event is not None]
+        manifest = self.manifest
+        manifest.first_arrival_ts = _over(min, manifest.first_arrival_ts, min(arrivals))
+        manifest.last_arrival_ts = _over(max, manifest.last_arrival_ts, max(arrivals))
+        if known:
+            manifest.first_event_ts = _over(min, manifest.first_event_ts, min(known))
+            manifest.last_event_ts = _over(max, manifest.last_event_ts, max(known))
+
+    def _flush(self, key: tuple[str, int]) -> None:
+        tables = self._held.pop(key, [])
+        self._rows.pop(key, None)
+        self._bytes.pop(key, None)
+        if not tables:
+            return
+        topic, partition = key
+        number = self._numbers.get(key, 0)
+        self._numbers[key] = number + 1
+        name = f"segments/{topic}-{partition:04d}-{number:06d}.parquet"
+        file = self._partial / name
+        bag_segments.write_segment(file, tables)
+        arrivals = [table.column("arrival_ts").cast("int64") for table in tables]
+        self.manifest.segments.append(
+            Segment(
+                file=name,
+                topic=topic,
+                partition=partition,
+                rows=sum(table.num_rows for table in tables),
+                bytes=file.stat().st_size,
+                sha256=bag_segments.sha256(file),
+                first_offset=tables[0].column("offset")[0].as_py(),
+                last_offset=tables[-1].column("offset")[-1].as_py(),
+                first_arrival_ts=arrivals[0][0].as_py(),
+                last_arrival_ts=arrivals[-1][-1].as_py(),
+            )
+        )
+
+    def close(self, until: int | None = None) -> None:
+        """Write what is held and the manifest, and move the bag to its place. ``until``: see :class:`Manifest`."""
+        if self._closed:
+            return
+        self._closed = True
+        for key in sorted(self._held):
+            self._flush(key)
+        manifest = self.manifest
+        manifest.segments.sort(key=lambda s: (s.topic, s.partition, s.first_offset))
+        manifest.counts = dict(sorted(manifest.counts.items()))
+        manifest.until = _over(max, manifest.last_arrival_ts, until) if until is not None else manifest.last_arrival_ts
+        (self._partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        if self.path.exists():
+            self.path.rmdir()
+        self._partial.rename(self.path)
+
+
+def _over(which: Callable[[int, int], int], held: int | None, new: int) -> int:
+    return new if held is None else which(held, new)
