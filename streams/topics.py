@@ -101,7 +101,9 @@ def topic_prefix(environ: Mapping[str, str] | None = None) -> str:
     prefix = (os.environ if environ is None else environ).get(PREFIX_VARIABLE, DEFAULT_PREFIX)
     if len(prefix) > 200 or not all(c.isascii() and (c.isalnum() or c in "._-") for c in prefix):
         raise Mend(
-            f"{prefix!r} cannot begin a topic name", PREFIX_VARIABLE, "use at most 200 letters, digits, dots, underscores, dashes"
+            f"{prefix!r} cannot begin a topic name",
+            PREFIX_VARIABLE,
+            "use at most 200 letters, digits, dots, underscores, dashes",
         )
     return prefix
 

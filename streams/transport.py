@@ -49,7 +49,7 @@ class BatchTransport(Transport):
     Consumer = BatchConsumer
 
     def __init__(self, url: list[URL], app: Any, loop: Any = None) -> None:
-        super().__init__([address.with_scheme("kafka") for address in url], app, loop)
+        super().__init__(url, app, loop)
         self.options = TransportOptions()
         #: Full names of the topics that deliver batches; known once the app subscribes.
         self.batched: frozenset[str] = frozenset()
@@ -125,7 +125,7 @@ def make_app(app_id: str, broker: str, *, options: TransportOptions | None = Non
     ``broker`` is ``host:port[,host:port…]``; ``app_id`` is the consumer group. ``settings`` go to :class:`faust.App` and win
     over the choices made here. The app's transport carries the hooks (:class:`BatchTransport`).
     """
-    for name in ("aiokafka", "faust", "mode"):
+    for name in ("aiokafka", "faust", "mode", "streams.transport_consumer", "streams.transport_thread"):
         logging.getLogger(name).setLevel(logging.WARNING)
     chosen: dict[str, Any] = {
         "broker": [URL(f"{SCHEME}://{address}") for address in addresses(broker)],

@@ -147,7 +147,9 @@ class BatchConsumer(Consumer):
             try:
                 await asyncio.wait_for(settle(assigned), self.transport.options.settle_timeout_s)
             except TimeoutError:
-                self.log.warning("no checkpoint within %s s; what it covers is read again", self.transport.options.settle_timeout_s)
+                self.log.warning(
+                    "no checkpoint within %s s; what it covers is read again", self.transport.options.settle_timeout_s
+                )
         await self.commit_and_end_transactions()
 
     async def wait_empty(self) -> None:

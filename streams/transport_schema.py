@@ -27,8 +27,5 @@ class BatchSchema(faust.Schema):
 def batch_topics(app: Any) -> frozenset[str]:
     """Names of the app's topics that ask for batches."""
     return frozenset(
-        name
-        for topic in app.topics
-        if isinstance(getattr(topic, "schema", None), BatchSchema)
-        for name in topic.topics
+        name for topic in app.topics if isinstance(getattr(topic, "schema", None), BatchSchema) for name in topic.topics
     )

@@ -280,9 +280,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
     def _note_gap(self, tp: TP, got: int, next_offset: int) -> None:
         transport = self.transport
-        missing = transport.positions.read(
-            tp, got, next_offset, holes_allowed=tp.topic in transport.options.holes_allowed
-        )
+        missing = transport.positions.read(tp, got, next_offset, holes_allowed=tp.topic in transport.options.holes_allowed)
         if missing and transport.on_gap is not None:
             self.parent_loop.call_soon_threadsafe(transport.on_gap, tp, got - missing, got)
 
