@@ -4,4 +4,8 @@ A detector measures (:mod:`detectors.base`), the ladder judges (:mod:`detectors.
 (:mod:`detectors.alarm`). Importing this package registers the house's detectors; a new one is a new file and one line here.
 """
 
+from detectors import rate_of_change as rate_of_change
+from detectors import robust_z as robust_z
+from detectors import silence as silence
+from detectors import stuck as stuck
 from detectors import threshold as threshold
