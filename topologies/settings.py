@@ -21,7 +21,7 @@ from streams.errors import Mend
 
 PREFIX = "CITYWATCH_"
 #: Variables with the prefix that are read elsewhere.
-ELSEWHERE = frozenset({"CITYWATCH_SETTINGS", "CITYWATCH_CRASH_AT"})
+ELSEWHERE = frozenset({"CITYWATCH_SETTINGS", "CITYWATCH_CRASH_AT", "CITYWATCH_TRANSPORT"})
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]

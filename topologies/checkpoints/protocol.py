@@ -53,8 +53,8 @@ class CheckpointStore(Protocol):
     """Blocking calls; the worker makes them from threads.
 
     ``claim`` is how a new owner begins: it raises the shard's generation above every earlier owner's, atomically, and
-    returns it with the checkpoint to go on from (None where there is none). It is max(group generation, stored + 1), because Kafka
-    forgets a group that was away for a week and then counts generations from one again.
+    returns it with the checkpoint to go on from (None where there is none). It is max(group generation, stored + 1), because
+    Kafka forgets a group that was away for a week and then counts generations from one again.
     ``write`` keeps the checkpoint with the highest (generation, mark): an older one raises :class:`Fenced` and leaves the
     stored one untouched; an equal one replaces it (the same worker, a timer later). Every call may raise
     :class:`StoreAway`. ``read`` raises :class:`Mend` where the bytes are of another format.
