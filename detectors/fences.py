@@ -21,20 +21,21 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import shapely  # type: ignore[import-untyped]
-from shapely.geometry import shape  # type: ignore[import-untyped]
+import shapely
+from shapely.geometry import shape
 
 from detectors.fence_grid import FenceGrid, Index
 from streams.batch import Bool, Float64, Int64
+from streams.geography import METRES_PER_DEGREE
 from streams.records import Asset
 
-#: Metres per degree of a great circle on the sphere of 6,371,008.8 m (the mean radius of IUGG).
-METRES_PER_DEGREE = math.pi / 180 * 6_371_008.8
 #: China keeps one civil time, +08:00, without summer time.
 LOCAL_OFFSET_MS = 8 * 3_600_000
 DAY_MS = 86_400_000
 #: A fence of more positions than this is a mistake or an attack (the largest province has some 100,000).
 MAX_POSITIONS = 200_000
+#: Up to so many fences, measuring to each is quicker than asking a tree for the nearest.
+FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class Fence:
     daily: tuple[int, int] | None = None
     speed_kmh: float | None = None
     key: int = 0
+
+    @property
+    def always(self) -> bool:
+        """Without validity dates and daily window."""
+        return self.valid_from is None and self.valid_to is None and self.daily is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,7 @@ class FenceSet:
             self._by_id.setdefault(fence.fence_id, []).append(number)
         self._grids: dict[tuple[tuple[int, ...], float], FenceGrid] = {}
         self._distances: dict[int, Callable[[Float64, Float64], Float64]] = {}
+        self._trees: dict[tuple[int, ...], tuple[Metres, Any]] = {}
 
     def __len__(self) -> int:
         return len(self.fences)
@@ -207,11 +214,20 @@ class FenceSet:
         held = np.ones(len(area), dtype=np.bool_)
         for place, number in enumerate(numbers):
             fence = self.fences[number]
-            if fence.valid_from is None and fence.valid_to is None and fence.daily is None:
+            if fence.always:
                 continue
             rows = np.flatnonzero(area == place)
             if len(rows):
                 held[rows] = in_time(fence, ts[rows])
+        return held
+
+    def any_holds(self, numbers: Sequence[int], ts: Int64) -> Bool:
+        """Whether at least one of these fences holds at each time."""
+        held = np.zeros(len(ts), dtype=np.bool_)
+        for number in numbers:
+            if self.fences[number].always:
+                return np.ones(len(ts), dtype=np.bool_)
+            held |= in_time(self.fences[number], ts)
         return held
 
     def distance_m(self, number: int, lon: Float64, lat: Float64) -> Float64:
@@ -219,6 +235,36 @@ class FenceSet:
         if number not in self._distances:
             self._distances[number] = self._distance(number)
         return self._distances[number](lon, lat)
+
+    def nearest(self, numbers: Sequence[int], lon: Float64, lat: Float64, ts: Int64) -> tuple[Float64, Index]:
+        """Metres to the nearest of these fences that holds at the time, and its number; NaN and -1 where none holds."""
+        best, which = np.full(len(lon), np.nan), np.full(len(lon), -1, dtype=np.int64)
+
+        def offer(rows: Index, number: int) -> None:
+            metres = self.distance_m(number, lon[rows], lat[rows])
+            nearer = ~(metres >= best[rows])
+            best[rows[nearer]], which[rows[nearer]] = metres[nearer], number
+
+        always = tuple(n for n in numbers if self.fences[n].always)
+        if len(always) > FEW:
+            if always not in self._trees:
+                west, south, east, north = shapely.total_bounds([self.fences[n].shape for n in always])
+                plane = Metres((west + east) / 2, (south + north) / 2)
+                flat = [shapely.transform(self.fences[n].shape, plane.to) for n in always]
+                self._trees[always] = plane, shapely.STRtree(flat)
+            plane, tree = self._trees[always]
+            points = shapely.points(plane.to(np.column_stack([lon, lat])))
+            rows, found = tree.query_nearest(points, all_matches=False)
+            for place in np.unique(found).tolist():
+                offer(rows[found == place], always[place])
+        by_tree = set(always) if len(always) > FEW else set()
+        for number in numbers:
+            if number in by_tree:
+                continue
+            rows = np.flatnonzero(in_time(self.fences[number], ts))
+            if len(rows):
+                offer(rows, number)
+        return best, which
 
     def _distance(self, number: int) -> Callable[[Float64, Float64], Float64]:
         fence = self.fences[number]
