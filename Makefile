@@ -46,6 +46,10 @@ format: venv ## let ruff format and sort
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: contract
+contract: venv ## generate docs/asyncapi.json and docs/schemas from the record types
+	$(BIN)/python -m streams.publish docs
+
 .PHONY: lock
 lock: venv ## resolve pyproject.toml into requirements.lock anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements.lock
