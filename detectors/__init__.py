@@ -5,6 +5,7 @@ A detector measures (:mod:`detectors.base`), the ladder judges (:mod:`detectors.
 """
 
 from detectors import rate_of_change as rate_of_change
+from detectors import river_model as river_model
 from detectors import robust_z as robust_z
 from detectors import silence as silence
 from detectors import stuck as stuck

@@ -1,0 +1,189 @@
+"""River model: how unusual the state of a *group* is, by any anomaly model of river (a pump's eight sensors, a bridge span).
+
+Use it where single values are normal and their combination is not. A model costs 170 kB and some 13,000 vectors a second (D13),
+so it serves groups and the analyst's bench, not single sensors by the hundred thousand; those have :mod:`detectors.robust_z`.
+
+**Vectors from readings.** A group's features are its members' ``(sensor_id, metric)`` in the order they were first heard. A
+vector is complete when every feature has reported since the last one, or when a member speaks again while at least ``share``
+of them have reported (so one dead member does not silence the group; its last value stands in). The measure of the row that
+completes a vector is the model's score; other rows say nothing. A new feature makes vectors of another width: the group
+starts over, which is why the first rounds of a group only gather its members.
+
+**Traps of online models, closed:** a vector is scored before it is learned; one beyond ``freeze`` is not learned unless
+``adopt_after`` came running; constant groups score 0; nothing is scored in the first ``warmup`` vectors; features are scaled
+online; the model is a function of a bounded buffer of vectors, which is what a snapshot holds (:mod:`detectors.river_fit`).
+
+Tan, Ting, Liu: *Fast Anomaly Detection for Streaming Data* (IJCAI 2011), for the default model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from detectors.base import Detector, Measures, Params, Series, Snapshot, register
+from detectors.river_fit import Fit, fresh
+from streams.batch import Batch, Float64
+
+
+class RiverModelParams(Params, frozen=True):
+    """``model``: half_space_trees, local_outlier_factor, one_class_svm, loda, or a path below ``river``.
+
+    ``settings`` go to the model. ``retain``: vectors a model is fitted on. ``freeze``: in the model's own score.
+    """
+
+    model: str = "half_space_trees"
+    settings: dict[str, Any] = {}  # noqa: RUF012  (msgspec copies empty defaults)
+    warmup: Annotated[int, Meta(ge=16)] = 64
+    retain: Annotated[int, Meta(ge=32, le=4096)] = 256
+    freeze: float = 0.97
+    adopt_after: Annotated[int, Meta(ge=2)] = 64
+    share: Annotated[float, Meta(gt=0, le=1)] = 0.6
+    max_features: Annotated[int, Meta(ge=1, le=256)] = 32
+
+    def __post_init__(self) -> None:
+        if self.retain < self.warmup:
+            raise ValueError("retain must not be less than warmup")
+        fresh(self.model, self.settings, self.retain)
+
+
+class Group:
+    """What is held of one slot: its features, their latest values, who has reported, and the fit."""
+
+    def __init__(self, params: RiverModelParams) -> None:
+        self._params = params
+        self.names: list[str] = []
+        self.place: dict[str, int] = {}
+        self.latest: Float64 = np.zeros(0)
+        self.reported: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+        self.run = 0
+        self.fit = self._blank()
+
+    def _blank(self) -> Fit:
+        return Fit(self._params.model, self._params.settings, self._params.retain, self._params.warmup)
+
+    def hear(self, name: str, value: float) -> Float64 | None:
+        """Take a member's value; the vector it completes, or None."""
+        i = self.place.get(name)
+        if i is None:
+            # A group larger than its cap is watched by the members heard first.
+            if len(self.names) >= self._params.max_features:
+                return None
+            i = self.place[name] = len(self.names)
+            self.names.append(name)
+            self.latest = np.append(self.latest, value)
+            self.reported = np.append(self.reported, False)
+            self.fit, self.run = self._blank(), 0
+        closed: Float64 | None = None
+        if self.reported[i] and self.reported.mean() >= self._params.share:
+            closed = self.latest.copy()
+            self.reported[:] = False
+        self.latest[i] = value
+        self.reported[i] = True
+        if closed is None and self.reported.all():
+            closed = self.latest.copy()
+            self.reported[:] = False
+        return closed
+
+    def judge(self, vector: Float64) -> float:
+        """Score, then learn unless it lies beyond the freeze."""
+        score = self.fit.score(vector)
+        self.run = self.run + 1 if score > self._params.freeze else 0
+        if self.run == 0 or self.run >= self._params.adopt_after:
+            self.fit.learn(vector)
+        return score
+
+    def words(self, vector: Float64, low: Float64, high: Float64, order: NDArray[np.intp]) -> str:
+        parts = [f"{self.names[i]} {vector[i]:g} (usual {low[i]:g} to {high[i]:g})" for i in order.tolist()]
+        return "; ".join(parts)
+
+
+@register
+class RiverModel(Detector[RiverModelParams]):
+    """Measure: the model's score of the vector a row completes (HalfSpaceTrees: 0 to 1); NaN for other rows and in warm-up."""
+
+    name: ClassVar[str] = "river_model"
+    streams: ClassVar[frozenset[str]] = frozenset({"group", "sensor"})
+    Params: ClassVar[type[Params]] = RiverModelParams
+
+    def __init__(self, params: RiverModelParams, series: Sequence[Series]) -> None:
+        super().__init__(params, series)
+        self._groups: dict[int, Group] = {}
+
+    def measure(self, batch: Batch) -> Measures:
+        n = len(batch)
+        measure, score = np.full(n, np.nan), np.full(n, np.nan)
+        value = batch.columns.get("value")
+        said: dict[int, tuple[Group, Float64, Float64, Float64, NDArray[np.intp]]] = {}
+        if value is None:
+            return Measures(measure)
+        for i in np.flatnonzero(np.isfinite(value)).tolist():
+            group = self._groups.get(int(batch.slot[i]))
+            if group is None:
+                group = self._groups[int(batch.slot[i])] = Group(self.params)
+            record = batch.records[i]
+            vector = group.hear(f"{record.sensor_id}:{record.metric}", float(value[i]))
+            if vector is None:
+                continue
+            measure[i] = group.judge(vector)
+            score[i] = min(max(measure[i], 0.0), 1.0)
+            if measure[i] > 0:
+                said[i] = (group, vector, group.fit.low, group.fit.high, group.fit.farthest(vector))
+
+        def explain(i: int) -> str:
+            if i not in said:
+                return "the group is as usual"
+            group, vector, low, high, order = said[i]
+            return f"unusual together: {group.words(vector, low, high, order)}"
+
+        return Measures(measure, None, score, explain)
+
+    def forget(self, slots: NDArray[Any]) -> None:
+        for slot in slots.tolist():
+            self._groups.pop(int(slot), None)
+
+    def snapshot(self) -> Snapshot:
+        """Names as JSON text; per group its counts; all numbers in one flat array (latest, reported, base, since)."""
+        slots = sorted(self._groups)
+        groups = [self._groups[slot] for slot in slots]
+        flat = [
+            part
+            for group in groups
+            for part in (group.latest, group.reported.astype(np.float64), *group.fit.base, *group.fit.since)
+        ]
+        return {
+            "slots": np.array(slots, dtype=np.int64),
+            "counts": np.array(
+                [[len(g.names), len(g.fit.base), len(g.fit.since), g.run] for g in groups], dtype=np.int64
+            ).reshape(-1, 4),
+            "names": json.dumps([group.names for group in groups], ensure_ascii=False),
+            "values": np.concatenate(flat) if flat else np.zeros(0),
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        self._groups = {}
+        values = np.asarray(saved["values"], dtype=np.float64)
+        at = 0
+
+        def rows(count: int, width: int) -> list[Float64]:
+            nonlocal at
+            part = values[at : at + count * width].reshape(count, width)
+            at += count * width
+            return [row.copy() for row in part]
+
+        counts = np.asarray(saved["counts"]).reshape(-1, 4)
+        for slot, names, (width, base, since, run) in zip(
+            np.asarray(saved["slots"]).tolist(), json.loads(saved["names"]), counts.tolist(), strict=True
+        ):
+            group = self._groups[int(slot)] = Group(self.params)
+            group.names = names
+            group.place = {name: i for i, name in enumerate(names)}
+            group.latest = rows(1, width)[0]
+            group.reported = rows(1, width)[0].astype(np.bool_)
+            group.run = run
+            group.fit.take(rows(base, width), rows(since, width))
