@@ -287,6 +287,9 @@ class Control(Output, omit_defaults=True, kw_only=True):
     registry_revision: int | None = None
     #: Share of registered entities of the source that are silent (D9), with ``tick``.
     silent_fraction: float | None = None
+    #: With ``tick``: rows of the source since its first record, by outcome, up to (not including) ``source.offset``. The
+    #: account a consumer can check law 8 with: rows it counts in the topic before that offset = the sum of these.
+    outcomes: dict[str, int] | None = None
 
 
 # --- incidents --------------------------------------------------------------------------------------------------------------
@@ -368,6 +371,8 @@ class Incident(Output, kw_only=True):
     why: str = ""
     merged_into: str | None = None
     linked: list[str] = []
+    #: What people wrote with their feedback, oldest first, as ``name: text`` (the last ones only).
+    notes: list[str] = []
     #: Only in the topic of the level the incident has left.
     moved_to: int | None = None
 
