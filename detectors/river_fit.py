@@ -45,7 +45,7 @@ def model_class(name: str) -> type[Any]:
         raise ValueError(f"{name!r} names no river model: known are {known}, or a path like anomaly.LODA")
     try:
         found = getattr(importlib.import_module(f"river.{module}"), attribute)
-        base = importlib.import_module("river.anomaly.base").AnomalyDetector
+        base = importlib.import_module("river.base.anomaly_detector").AnomalyDetector
     except (ImportError, AttributeError):
         raise ValueError(f"river has no {path!r}: known are {known}") from None
     if not (inspect.isclass(found) and issubclass(found, base)) or inspect.isabstract(found):

@@ -98,7 +98,8 @@ class RobustZ(Detector[RobustZParams]):
         # A scale below the last digits of the centre is rounding, not movement.
         scale = np.maximum(scale, np.abs(centre) * 1e-12)
         judged = scale > 1e-300
-        z = np.divide(size, scale, out=np.zeros_like(size), where=judged)
+        with np.errstate(over="ignore"):
+            z = np.minimum(np.divide(size, scale, out=np.zeros_like(size), where=judged), 1e12)
         warm = rows >= params.warmup
         beyond = warm & (z > params.freeze)
         self._learn(slot, x, away, size, scale, rows, beyond, hour)

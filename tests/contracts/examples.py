@@ -1,0 +1,41 @@
+"""Parameters with which the contract tests run every registered detector. A new detector adds its line here.
+
+``bytes_per_slot`` is what a slot's state may weigh at most, however many rows it has seen. ``baseline`` marks detectors that
+learn what is usual: their ``expected`` may not depend on the row it is expected for, and rows beyond their freeze may not
+move it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Example:
+    params: dict[str, Any] = field(default_factory=dict)
+    bytes_per_slot: int = 512
+    baseline: bool = False
+
+
+EXAMPLES: dict[str, list[Example]] = {
+    "threshold": [Example(), Example({"column": "speed_kmh"})],
+    "rate_of_change": [
+        Example({"window_s": 60}),
+        Example({"window_s": 600, "motion": "either"}),
+        Example({"window_s": 300, "motion": "fall", "per_s": 60, "min_span_s": 5}),
+    ],
+    "robust_z": [
+        Example({"warmup": 10, "memory": 50}, baseline=True),
+        Example({"warmup": 10, "adopt_after": 7, "side": "below"}),
+        Example({"warmup": 10, "season": "day", "adopt_after": 5, "freeze": 3.0, "floor": 0.01}),
+    ],
+    "stuck": [Example(), Example({"eps": 0.01, "unit": "rows", "ignore_values": [0]})],
+    "silence": [Example(), Example({"learn": True, "learn_rows": 5, "repeat_s": 7})],
+    "river_model": [
+        Example({"warmup": 16, "retain": 32, "settings": {"n_trees": 3, "height": 4}}, bytes_per_slot=4096, baseline=True),
+        Example(
+            {"model": "local_outlier_factor", "warmup": 16, "retain": 32, "freeze": 3.0, "share": 0.3}, bytes_per_slot=4096
+        ),
+    ],
+}
