@@ -4,9 +4,16 @@ A detector measures (:mod:`detectors.base`), the ladder judges (:mod:`detectors.
 (:mod:`detectors.alarm`). Importing this package registers the house's detectors; a new one is a new file and one line here.
 """
 
+from detectors import alarm_bits as alarm_bits
+from detectors import dumping as dumping
+from detectors import geofence as geofence
+from detectors import implied_speed as implied_speed
+from detectors import lid_open as lid_open
+from detectors import overspeed as overspeed
 from detectors import rate_of_change as rate_of_change
 from detectors import river_model as river_model
 from detectors import robust_z as robust_z
 from detectors import silence as silence
 from detectors import stuck as stuck
 from detectors import threshold as threshold
+from detectors import video_persistence as video_persistence

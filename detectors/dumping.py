@@ -1,7 +1,7 @@
 """Dumping: a muck truck that unloads, standing or crawling, where it is not allowed to.
 
 Evidence is a raised hopper, or a load that was there at the last fix and is gone; it counts only outside the allowed fences
-(``kinds = ["disposal_site"]``), below ``slow_kmh``, and for as long as the truck stays so (domain.md MUC-03: hopper up or full →
+(``kinds = ["disposal_site"]``), below ``slow_kmh``, for as long as the truck stays so (domain.md MUC-03: hopper up or full →
 empty, outside disposal polygons, speed < 5 km/h, 30 s). The measure is the seconds since the evidence began. Unknown load or
 hopper is no evidence. A city that has registered no allowed fence has none: everywhere is outside.
 """

@@ -1,7 +1,7 @@
 """Lid open: seconds a loaded truck has been driving uncovered.
 
-Needs all three to be said by the terminal: lid open, load half or full, speed above ``above_kmh`` (domain.md MUC-04: 10 km/h for
-60 s). Unknown lid or load says nothing and ends nothing; a closed lid, an empty truck or a stop ends it.
+Needs all three to be said by the terminal: lid open, load half or full, speed above ``above_kmh`` (domain.md MUC-04: 10 km/h
+for 60 s). Unknown lid or load says nothing and ends nothing; a closed lid, an empty truck or a stop ends it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Overspeed: how far, in percent, a vehicle is over the limit that holds for it where it is.
 
 The limit is the lowest of the vehicle's own (``limits["speed_kmh"]`` in the registry) and those of the fences it is in (a
-school zone), else ``default_kmh``. Use ``for_s`` of the rule for "10 s over +10 %". Do not use it for vehicles that report less often
-than a minute: an average over a minute hides the episode.
+school zone), else ``default_kmh``. Use ``for_s`` of the rule for "10 s over +10 %". Do not use it for vehicles that report less
+often than a minute: an average over a minute hides the episode.
 
 A speed that no vehicle can have, or that it cannot have reached since its last fix, is a fault of the terminal: it says
 nothing, and is not remembered. Where a terminal reports no speed, the distance between its fixes speaks.
