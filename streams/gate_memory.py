@@ -1,0 +1,250 @@
+"""What the gate remembers: of each series the newest row and the last few, of events the last ids, of vehicles the last place.
+
+Every memory gives the answer it would give row by row, so batches may be cut anywhere. Series that move forward in a batch
+are judged in one numpy step; only those with a repeated or older row are walked through one row at a time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.batch import Bool, Float64, Int32, Int64
+from streams.event_time import NEVER
+from streams.geography import haversine_m
+from streams.series import grown
+
+ACCEPTED, DUPLICATE, LATE, JUMP = 0, 1, 2, 3
+Verdicts = NDArray[np.int8]
+_KMH_PER_M_MS = 3600.0
+
+
+class SeriesMemory:
+    """Newest ``ts`` per slot, and the last ``depth`` rows as (ts, value): an equal one among them is a duplicate.
+
+    With ``by_value`` False the ``ts`` alone makes a duplicate.
+    """
+
+    def __init__(self, depth: int, *, by_value: bool = True) -> None:
+        self.depth, self.by_value = depth, by_value
+        self.newest: Int64 = np.zeros(0, dtype=np.int64)
+        self.ring_ts: Int64 = np.zeros((0, depth), dtype=np.int64)
+        self.ring_value: Float64 = np.zeros((0, depth))
+        self.pushed: Int64 = np.zeros(0, dtype=np.int64)
+
+    def grow(self, size: int) -> None:
+        self.newest = grown(self.newest, size, NEVER)
+        self.ring_ts = grown(self.ring_ts, size, NEVER)
+        self.ring_value = grown(self.ring_value, size, np.nan)
+        self.pushed = grown(self.pushed, size, 0)
+
+    def forget(self, slots: Any) -> None:
+        self.newest[slots] = NEVER
+        self.ring_ts[slots] = NEVER
+        self.ring_value[slots] = np.nan
+        self.pushed[slots] = 0
+
+    def judge(self, slot: Int32, ts: Int64, value: Float64) -> Verdicts:
+        """ACCEPTED, DUPLICATE or LATE per row, in row order; all but duplicates are remembered."""
+        verdicts = np.zeros(len(slot), dtype=np.int8)
+        order = np.argsort(slot, kind="stable")
+        forward, first = self._forward(slot[order], ts[order])
+        if not forward.all():
+            walked = np.zeros(len(self.newest), dtype=np.bool_)
+            walked[slot[order[~forward]]] = True
+            singly = walked[slot[order]]
+            for row in np.sort(order[singly]).tolist():
+                verdicts[row] = self._one(int(slot[row]), int(ts[row]), float(value[row]))
+            order = order[~singly]
+            first = first[~singly]
+        if len(order):
+            self._push(slot[order], ts[order], value[order], np.flatnonzero(first))
+        return verdicts
+
+    def _forward(self, slot: Int32, ts: Int64) -> tuple[Bool, Bool]:
+        """Per row (sorted by slot): newer than the one before it in its series; first of its series."""
+        first = np.ones(len(slot), dtype=np.bool_)
+        np.not_equal(slot[1:], slot[:-1], out=first[1:])
+        before = np.where(first, self.newest[slot], np.concatenate([ts[:1], ts[:-1]]))
+        return ts > before, first
+
+    def _push(self, slot: Int32, ts: Int64, value: Float64, starts: NDArray[np.intp]) -> None:
+        """Rows of series that only move forward, sorted by slot, each series beginning at one of ``starts``."""
+        counts = np.diff(np.append(starts, len(slot)))
+        rank = np.arange(len(slot)) - np.repeat(starts, counts)
+        kept = rank >= np.repeat(counts, counts) - self.depth
+        held = slot[kept]
+        place = (self.pushed[held] + rank[kept]) % self.depth
+        self.ring_ts[held, place] = ts[kept]
+        self.ring_value[held, place] = value[kept]
+        owners = slot[starts]
+        self.pushed[owners] += counts
+        self.newest[owners] = ts[starts + counts - 1]
+
+    def _one(self, slot: int, ts: int, value: float) -> int:
+        newest = int(self.newest[slot])
+        if ts <= newest:
+            same = self.ring_ts[slot] == ts
+            if self.by_value:
+                same &= self.ring_value[slot] == value
+            if same.any() or (ts == newest and not self.by_value):
+                return DUPLICATE
+        self._remember(slot, ts, value)
+        return LATE if ts < newest else ACCEPTED
+
+    def _remember(self, slot: int, ts: int, value: float) -> None:
+        place = int(self.pushed[slot]) % self.depth
+        self.ring_ts[slot, place] = ts
+        self.ring_value[slot, place] = value
+        self.pushed[slot] += 1
+        self.newest[slot] = max(int(self.newest[slot]), ts)
+
+    def snapshot(self, size: int) -> dict[str, Any]:
+        names = ("newest", "ring_ts", "ring_value", "pushed")
+        return {name: getattr(self, name)[:size].copy() for name in names}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """A ring of another depth than the settings' stays as deep as it was: what is remembered must not be lost."""
+        self.newest = np.array(saved["newest"], dtype=np.int64)
+        self.ring_ts = np.array(saved["ring_ts"], dtype=np.int64)
+        self.ring_value = np.array(saved["ring_value"], dtype=np.float64)
+        self.depth = self.ring_ts.shape[1]
+        self.pushed = np.array(saved["pushed"], dtype=np.int64)
+
+
+class TrackMemory(SeriesMemory):
+    """Fixes of vehicles: a place that cannot have been reached since the last one is a JUMP and moves nothing.
+
+    Once ``confirmations`` refused fixes in a row agree with each other the next that agrees with them is believed: the
+    vehicle really is elsewhere (ferried, towed, a terminal moved to another vehicle).
+    """
+
+    def __init__(self, depth: int, max_speed_kmh: float, slack_m: float, confirmations: int) -> None:
+        super().__init__(depth, by_value=False)
+        self.max_speed_kmh, self.slack_m, self.confirmations = max_speed_kmh, slack_m, confirmations
+        #: Last believed place (lat, lon), and the last refused one (ts, lat, lon, how many in a row agree).
+        self.place: Float64 = np.zeros((0, 2))
+        self.refused_ts: Int64 = np.zeros(0, dtype=np.int64)
+        self.refused_place: Float64 = np.zeros((0, 2))
+        self.refused: Int64 = np.zeros(0, dtype=np.int64)
+
+    def grow(self, size: int) -> None:
+        super().grow(size)
+        self.place = grown(self.place, size, np.nan)
+        self.refused_ts = grown(self.refused_ts, size, NEVER)
+        self.refused_place = grown(self.refused_place, size, np.nan)
+        self.refused = grown(self.refused, size, 0)
+
+    def forget(self, slots: Any) -> None:
+        super().forget(slots)
+        self.place[slots] = np.nan
+        self._clear(slots)
+
+    def _clear(self, slots: Any) -> None:
+        self.refused_ts[slots] = NEVER
+        self.refused_place[slots] = np.nan
+        self.refused[slots] = 0
+
+    def judge_fixes(self, slot: Int32, ts: Int64, lat: Float64, lon: Float64) -> Verdicts:
+        """As :meth:`judge`, and JUMP; refused fixes are not remembered."""
+        verdicts = np.zeros(len(slot), dtype=np.int8)
+        if not len(slot):
+            return verdicts
+        order = np.argsort(slot, kind="stable")
+        s, t, y, x = slot[order], ts[order], lat[order], lon[order]
+        forward, first = self._forward(s, t)
+        before_y = np.where(first, self.place[s, 0], np.concatenate([y[:1], y[:-1]]))
+        before_x = np.where(first, self.place[s, 1], np.concatenate([x[:1], x[:-1]]))
+        before_t = np.where(first, self.newest[s], np.concatenate([t[:1], t[:-1]]))
+        reach = self._reach(t, before_t)
+        metres = haversine_m(before_y, before_x, y, x)
+        forward &= (np.isnan(metres) | (metres <= reach)) & (t != self.refused_ts[s])
+        if not forward.all():
+            walked = np.zeros(len(self.newest), dtype=np.bool_)
+            walked[s[~forward]] = True
+            singly = walked[s]
+            for row in np.sort(order[singly]).tolist():
+                verdicts[row] = self._fix(int(slot[row]), int(ts[row]), float(lat[row]), float(lon[row]))
+            kept = ~singly
+            s, t, y, x, first = s[kept], t[kept], y[kept], x[kept], first[kept]
+        if len(s):
+            starts = np.flatnonzero(first)
+            self._push(s, t, y, starts)
+            ends = np.append(starts[1:], len(s)) - 1
+            self.place[s[ends], 0], self.place[s[ends], 1] = y[ends], x[ends]
+            self._clear(s[ends])
+        return verdicts
+
+    def _reach(self, ts: Any, before: Any) -> Any:
+        """Metres a vehicle can have come; the slack is the noise of two positions."""
+        return self.slack_m + self.max_speed_kmh / _KMH_PER_M_MS * np.abs(np.subtract(ts, before, dtype=np.float64))
+
+    def _fix(self, slot: int, ts: int, lat: float, lon: float) -> int:
+        newest = int(self.newest[slot])
+        if ts == newest or (self.ring_ts[slot] == ts).any() or ts == self.refused_ts[slot]:
+            return DUPLICATE
+        if ts < newest:
+            self._remember(slot, ts, lat)
+            return LATE
+        y, x = self.place[slot].tolist()
+        if np.isnan(y) or haversine_m(y, x, lat, lon) <= self._reach(ts, newest):
+            self._believe(slot, ts, lat, lon)
+            return ACCEPTED
+        y, x = self.refused_place[slot].tolist()
+        agrees = not np.isnan(y) and haversine_m(y, x, lat, lon) <= self._reach(ts, int(self.refused_ts[slot]))
+        if agrees and self.refused[slot] >= self.confirmations:
+            self._believe(slot, ts, lat, lon)
+            return ACCEPTED
+        self.refused[slot] = self.refused[slot] + 1 if agrees else 1
+        self.refused_ts[slot] = ts
+        self.refused_place[slot] = (lat, lon)
+        return JUMP
+
+    def _believe(self, slot: int, ts: int, lat: float, lon: float) -> None:
+        self._remember(slot, ts, lat)
+        self.place[slot] = (lat, lon)
+        self._clear(slot)
+
+    def snapshot(self, size: int) -> dict[str, Any]:
+        names = ("place", "refused_ts", "refused_place", "refused")
+        return super().snapshot(size) | {name: getattr(self, name)[:size].copy() for name in names}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        super().restore(saved)
+        self.place = np.array(saved["place"], dtype=np.float64).reshape(-1, 2)
+        self.refused_ts = np.array(saved["refused_ts"], dtype=np.int64)
+        self.refused_place = np.array(saved["refused_place"], dtype=np.float64).reshape(-1, 2)
+        self.refused = np.array(saved["refused"], dtype=np.int64)
+
+
+class IdMemory:
+    """The last ``limit`` ids, first in first out: what an event or a call is recognised by when it comes again."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._order: deque[str] = deque()
+        self._known: set[str] = set()
+
+    def seen(self, identity: str) -> bool:
+        """Whether the id is remembered; if not, it is from now on."""
+        if identity in self._known:
+            return True
+        self._known.add(identity)
+        self._order.append(identity)
+        if len(self._order) > self.limit:
+            self._known.discard(self._order.popleft())
+        return False
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def snapshot(self) -> list[str]:
+        return list(self._order)
+
+    def restore(self, saved: Iterable[str]) -> None:
+        self._order = deque(saved)
+        self._known = set(self._order)

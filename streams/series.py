@@ -1,0 +1,114 @@
+"""Series of one partition: each (entity, metric | video kind | None) has a slot, a small number that arrays are indexed by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.batch import Int32, Int64
+from streams.event_time import NEVER
+
+Key = tuple[str, str | None]
+
+
+def grown(array: NDArray[Any], rows: int, blank: Any) -> NDArray[Any]:
+    """``array`` with room for ``rows`` rows (new ones are ``blank``); capacity doubles, so growth costs nothing per row."""
+    if rows <= len(array):
+        return array
+    more = np.full((max(rows, 2 * len(array), 16) - len(array), *array.shape[1:]), blank, dtype=array.dtype)
+    return np.concatenate([array, more])
+
+
+class SeriesIndex:
+    """(entity, second) → slot. Slots are given out in order of appearance; forgotten ones are given out again.
+
+    >>> index = SeriesIndex()
+    >>> slots, fresh = index.slots(["a", "b", "a"], ["ch4", "ch4", "ch4"], np.array([10, 20, 30]))
+    >>> slots.tolist(), fresh, index.last_arrival[:2].tolist()
+    ([0, 1, 0], [0, 1], [30, 20])
+    """
+
+    def __init__(self) -> None:
+        self._slots: dict[Key, int] = {}
+        self._keys: list[Key | None] = []
+        self._free: list[int] = []
+        #: Newest arrival (epoch ms) per slot; only the first ``len(index)`` entries mean anything.
+        self.last_arrival: Int64 = np.zeros(0, dtype=np.int64)
+
+    def __len__(self) -> int:
+        """Number of slots ever needed at once: every slot is below it."""
+        return len(self._keys)
+
+    @property
+    def live(self) -> int:
+        """Number of series that have a slot."""
+        return len(self._slots)
+
+    def key(self, slot: int) -> Key | None:
+        """The series in a slot; None where it was forgotten."""
+        return self._keys[slot]
+
+    def slot(self, entity: str, second: str | None = None) -> int | None:
+        return self._slots.get((entity, second))
+
+    def slots(self, entities: Iterable[str], seconds: Iterable[str | None], arrivals: Int64) -> tuple[Int32, list[int]]:
+        """Slots of rows in order, and those given out just now (freshly appended or used again), in order of appearance."""
+        keys = list(zip(entities, seconds, strict=True))
+        found: list[Any] = list(map(self._slots.get, keys))
+        fresh: list[int] = []
+        if None in found:
+            for i, slot in enumerate(found):
+                if slot is None:
+                    found[i] = held = self._slots.get(keys[i], -1)
+                    if held < 0:
+                        found[i] = self._give(keys[i])
+                        fresh.append(found[i])
+        slots = np.array(found, dtype=np.int32)
+        np.maximum.at(self.last_arrival, slots, arrivals)
+        return slots, fresh
+
+    def add(self, entity: str, second: str | None, arrival: int) -> tuple[int, bool]:
+        """The slot of one series (and whether it is new): for entities that are expected before they were ever seen."""
+        slots, fresh = self.slots([entity], [second], np.array([arrival], dtype=np.int64))
+        return int(slots[0]), bool(fresh)
+
+    def _give(self, key: Key) -> int:
+        if self._free:
+            slot = self._free.pop()
+            self._keys[slot] = key
+        else:
+            slot = len(self._keys)
+            self._keys.append(key)
+            self.last_arrival = grown(self.last_arrival, slot + 1, NEVER)
+        self.last_arrival[slot] = NEVER
+        self._slots[key] = slot
+        return slot
+
+    def forget(self, slots: Iterable[int]) -> None:
+        """Let series go; their slots are used again. Whoever keeps state by slot must forget it too."""
+        for slot in slots:
+            key = self._keys[slot]
+            if key is not None:
+                del self._slots[key]
+                self._keys[slot] = None
+                self._free.append(int(slot))
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "entities": [None if key is None else key[0] for key in self._keys],
+            "seconds": [None if key is None else key[1] for key in self._keys],
+            "free": list(self._free),
+            "last_arrival": self.last_arrival[: len(self._keys)].copy(),
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        entities: Sequence[str | None] = saved["entities"]
+        self._keys = [
+            None if entity is None else (entity, second) for entity, second in zip(entities, saved["seconds"], strict=True)
+        ]
+        self._slots = {key: slot for slot, key in enumerate(self._keys) if key is not None}
+        self._free = [int(slot) for slot in saved["free"]]
+        self.last_arrival = np.array(saved["last_arrival"], dtype=np.int64)
