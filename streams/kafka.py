@@ -56,8 +56,8 @@ class NotAcknowledged(Exception):
 class Producer:
     """Writes records with acks=all and idempotence; counts what the broker has acknowledged.
 
-    ``linger_ms`` is how long a record may wait for company. ``config`` is passed to librdkafka as it is. A record may be at most
-    ``max_bytes``. Thread safe; delivery reports are served by a thread of its own.
+    ``linger_ms`` is how long a record may wait for company. ``config`` is passed to librdkafka as it is. A record may be
+    at most ``max_bytes``. Thread safe; delivery reports are served by a thread of its own.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class Producer:
     # --- the end --------------------------------------------------------------------------------------------------------
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Wait for what is outstanding, at most this long, and stop the thread. Call :meth:`flush_acknowledged` first to know."""
+        """Wait for what is outstanding, at most this long, and stop the thread; :meth:`flush_acknowledged` tells."""
         if not self._closed.is_set():
             self._producer.flush(timeout_s)
             self._closed.set()

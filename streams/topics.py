@@ -55,7 +55,7 @@ class Topic:
         return self.cleanup == "compact"
 
     def config(self, *, replication: int | None = None) -> dict[str, str]:
-        """Topic configuration as Kafka names it; ``min.insync.replicas`` is 2 from three replicas on, so that one broker may fail."""
+        """Configuration as Kafka names it; ``min.insync.replicas`` is 2 of three replicas, so that one broker may fail."""
         replicas = self.replication if replication is None else replication
         config = {
             "cleanup.policy": self.cleanup,
@@ -146,7 +146,7 @@ def level_topic(level: int, prefix: str | None = None) -> str:
 
 
 def partition_counts(prefix: str | None = None, partitions: int | None = None) -> dict[str, int]:
-    """Full name → number of partitions of a new cluster; ``partitions`` overrides the default where more than one is allowed."""
+    """Full name → partitions on a new cluster; ``partitions`` overrides the default where more than one is allowed."""
     return {
         topic.name(prefix): partitions if partitions is not None and topic.partitions > 1 else topic.partitions
         for topic in TOPICS

@@ -54,11 +54,11 @@ class BatchTransport(Transport):
         #: Full names of the topics that deliver batches; known once the app subscribes.
         self.batched: frozenset[str] = frozenset()
         self.positions = LogPositions()
-        #: ``await marks_provider(assigned)``: the next offset to read of each partition by our checkpoint; None (or absent) keeps
-        #: Kafka's committed offset, or the beginning. Awaited after each assignment, before anything of it is delivered.
+        #: ``await marks_provider(assigned)``: next offset to read of each partition by our checkpoint; None (or absent)
+        #: keeps Kafka's committed offset, or the beginning. Awaited after each assignment, before anything of it is delivered.
         self.marks_provider: MarksProvider | None = None
-        #: ``await settle(assigned)``: write a checkpoint of what was processed and acknowledge it, now. Awaited on revoke and on
-        #: shutdown, when no further event reaches an agent; the transport commits afterwards. May be awaited twice.
+        #: ``await settle(assigned)``: write a checkpoint of what was processed and acknowledge it, now. Awaited on revoke and
+        #: on shutdown, when no further event reaches an agent; the transport commits afterwards. May be awaited twice.
         self.settle: Settle | None = None
         #: ``on_idle(tp, high_water, fetch_started_ms)``: a fetch begun at that wall time came back empty at the high water.
         #: Batches in front of it may still wait for the agent: act only where the own next offset equals ``high_water``.

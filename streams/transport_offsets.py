@@ -34,7 +34,7 @@ class InFlight:
         self._queues.setdefault(tp, deque()).append(message)
 
     def next_offset(self, tp: TP) -> int | None:
-        """First offset that is not covered by the acknowledged prefix; None where nothing was acknowledged since :meth:`reset`."""
+        """First offset behind the acknowledged prefix; None where nothing was acknowledged since :meth:`reset`."""
         queue = self._queues.get(tp)
         while queue and queue[0].acked:
             self._next[tp] = queue.popleft().offset + 1
