@@ -126,7 +126,7 @@ class Alarm:
         before_count = state["count"][slot]
         # A count may not wrap: it stops where every for_count is long met.
         count = np.where(reached, np.minimum(before_count, 2**30) + 1, 0)
-        since = np.where(reached & (before_count == 0), at, state["since"][slot])
+        since = np.where(reached & (before_count == 0) & ~held, at, state["since"][slot])
         counted = count >= self._for_count
         lasted = at - since >= self._for_ms
         met = reached & np.where(self._any, counted | lasted, counted & lasted)
@@ -153,7 +153,8 @@ class Alarm:
             state["within_since"][slot] = np.where(within > 0, within_since, _NEVER)
             busy = (held | (count > 0)).any(axis=1)
         state["count"][slot] = count
-        state["since"][slot] = np.where(count > 0, since, _NEVER)
+        # A held rung keeps the time it was first reached, also while its measure is between clear and raise.
+        state["since"][slot] = np.where(held | (count > 0), since, _NEVER)
         state["busy"][slot] = busy
 
     def _worst(self, which: NDArray[np.bool_]) -> NDArray[np.int8]:
@@ -193,8 +194,6 @@ class Alarm:
             named = new or was
             column = int(np.flatnonzero(self.ladder.levels == named)[0])
             first = int((since if new else within_since)[i, column])
-            # A level that is eased to was reached when its own rows began; where they ended meanwhile, this row is the time.
-            first = first if first != _NEVER else t
             bounds = self.ladder.bounds(s, named)
             state["level"][s] = new
             yield Transition(
