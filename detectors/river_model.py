@@ -77,7 +77,9 @@ class Group:
             i = self.place[name] = len(self.names)
             self.names.append(name)
             self.latest = np.append(self.latest, value)
-            self.reported = np.append(self.reported, False)
+            # Members are discovered in the order they speak, so those before this one have spoken in this round. Taking
+            # it so ends the round here, and later rounds begin with the first member and not in the middle.
+            self.reported = np.append(np.ones(i, dtype=np.bool_), False)
             self.fit, self.run = self._blank(), 0
         closed: Float64 | None = None
         if self.reported[i] and self.reported.mean() >= self._params.share:

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from detectors.base import Series
+from tests.detectors.one_series import OneSeries
+
+HEARD = Series("s", "m", registered=True, interval_s=60.0, report_after_s=200.0)
+
+
+def test_silence_is_told_when_report_after_has_passed() -> None:
+    detector = OneSeries("silence", HEARD)
+    detector.row(1.0, 0)
+    assert (detector.tick(199), detector.tick(200)) == (None, [200.0])
+
+
+def test_without_report_after_the_interval_times_factor_counts() -> None:
+    detector = OneSeries("silence", Series("s", interval_s=60.0), factor=3.0)
+    detector.row(1.0, 0)
+    assert (detector.tick(179), detector.tick(180)) == (None, [180.0])
+
+
+def test_a_row_measures_zero_and_starts_the_clock_again() -> None:
+    detector = OneSeries("silence", HEARD)
+    detector.row(1.0, 0)
+    detector.tick(200)
+    assert detector.row(1.0, 210).measure.tolist() == [0.0]
+    assert (detector.tick(409), detector.tick(410)) == (None, [200.0])
+
+
+def test_arrival_counts_and_not_event_time() -> None:
+    detector = OneSeries("silence", HEARD)
+    detector.row(1.0, -5000, arrives_s=100)
+    assert (detector.tick(299), detector.tick(300)) == (None, [200.0])
+
+
+def test_long_silence_is_told_again_and_grows() -> None:
+    detector = OneSeries("silence", HEARD, repeat_s=60)
+    detector.row(1.0, 0)
+    assert [detector.tick(t) for t in (200, 230, 260)] == [[200.0], None, [260.0]]
+
+
+def test_a_registered_series_that_was_never_heard_is_told_from_the_first_tick_on() -> None:
+    detector = OneSeries("silence", HEARD)
+    assert [detector.tick(t) for t in (1000, 1199, 1200)] == [None, None, [200.0]]
+
+
+def test_an_unregistered_series_is_not_waited_for() -> None:
+    detector = OneSeries("silence", Series("s", interval_s=60.0))
+    assert (detector.due_s(), detector.tick(10_000)) == (None, None)
+
+
+def test_a_series_without_any_interval_is_not_watched() -> None:
+    detector = OneSeries("silence", Series("s"))
+    detector.row(1.0, 0)
+    assert detector.due_s() is None
+
+
+def test_a_learned_interval_watches_series_of_which_nothing_is_known() -> None:
+    detector = OneSeries("silence", Series("s"), learn=True, learn_rows=5, factor=4.0)
+    for i in range(10):
+        detector.row(1.0, 10.0 * i)
+    assert detector.tick(90 + 37) is None
+    told = detector.tick(90 + 45)
+    assert told == [45.0]
+
+
+def test_due_is_never_later_than_the_first_silence() -> None:
+    detector = OneSeries("silence", HEARD)
+    detector.row(1.0, 0)
+    detector.row(1.0, 100)
+    due = detector.due_s()
+    assert due is not None
+    assert due <= 300
+
+
+def test_a_new_report_after_holds_from_the_last_row() -> None:
+    detector = OneSeries("silence", HEARD)
+    detector.row(1.0, 0)
+    detector.series[0] = Series("s", "m", registered=True, report_after_s=50.0)
+    detector.detector.changed([0])
+    assert detector.tick(50) == [50.0]
+
+
+def test_a_forgotten_series_is_silent_for_good() -> None:
+    import numpy as np
+
+    detector = OneSeries("silence", HEARD)
+    detector.row(1.0, 0)
+    detector.detector.forget(np.array([0]))
+    assert detector.tick(10_000) is None
+
+
+def test_it_says_how_long_in_words() -> None:
+    detector = OneSeries("silence", HEARD)
+    detector.row(1.0, 0)
+    told = detector.detector.tick(1_700_000_000_000 + 250_000)
+    assert told is not None
+    assert told.explain is not None
+    assert told.explain(0) == "silent for 250 s, to be reported after 200 s"
