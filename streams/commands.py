@@ -111,7 +111,7 @@ def create_topics(arguments: argparse.Namespace) -> int:
 
 
 def describe(broker: str) -> list[dict[str, Any]]:
-    """Each topic of the table as the broker has it; ``differs`` lists what is not as the table says, ``missing``: it is not there."""
+    """Each topic of the table as the broker has it; ``differs`` lists what is not as the table says."""
     with blocking_admin(broker) as admin:
         there = set(admin.list_topics())
         names = [topic.name() for topic in topics.TOPICS if topic.name() in there]
@@ -188,7 +188,7 @@ def group_lag(broker: str, group: str) -> list[dict[str, Any]]:
 
 def _committed(admin: Any, group: str) -> dict[tuple[str, int], int]:
     from kafka import TopicPartition
-    from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError
+    from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError, NotCoordinatorError
 
     try:
         there = [name for topic in topics.TOPICS if (name := topic.name()) in set(admin.list_topics())]
@@ -199,7 +199,7 @@ def _committed(admin: Any, group: str) -> dict[tuple[str, int], int]:
         ]
         # Named one by one: the embedded broker cannot answer for "all of the group's".
         offsets = admin.list_group_offsets({group: parts})[group] if parts else {}
-    except (CoordinatorNotAvailableError, GroupIdNotFoundError):
+    except (CoordinatorNotAvailableError, GroupIdNotFoundError, NotCoordinatorError):
         return {}  # a cluster without any group, or without this one
     return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items() if meta.offset >= 0}
 

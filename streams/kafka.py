@@ -71,7 +71,6 @@ class Producer:
                 "partitioner": PARTITIONER,
                 "linger.ms": linger_ms,
                 "message.max.bytes": max_bytes,
-                "compression.type": "lz4",
                 "queue.buffering.max.messages": 1_000_000,
                 "log_level": 3,
                 **(config or {}),

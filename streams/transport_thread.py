@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, UnsupportedCodecError
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
@@ -261,7 +261,10 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 continue
             batched = tp.topic in transport.batched
             position = result._partition_records.next_fetch_offset if result.has_more() else None
-            taken = (take if batched else take_plain)(result, key, options.batch_records)
+            try:
+                taken = (take if batched else take_plain)(result, key, options.batch_records)
+            except UnsupportedCodecError as error:
+                raise Mend(str(error), f"{tp.topic}/{tp.partition}", "pip install cramjam (lz4, snappy, zstd)") from error
             if not result.has_more():
                 del fetcher._records[key]
                 fetcher._notify(fetcher._wait_consume_future)

@@ -1,0 +1,1 @@
+"""Small Faust apps that tests run as processes of their own."""

@@ -1,0 +1,165 @@
+"""What an agent on the batch transport is given, on both brokers."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import aiokafka.codec
+import pytest
+
+from streams.kafka import Producer
+from streams.transport import TP, TransportOptions
+from tests.e2e.collecting import Collector, feed, until
+
+
+def group() -> str:
+    return f"try-{uuid.uuid4().hex[:8]}"
+
+
+async def collected(world, topic, count, **choices):
+    collector = Collector(world.bootstrap, topic, group(), **choices)
+    async with collector.running():
+        await until(lambda: collector.count() >= count)
+        await asyncio.sleep(0.1)
+    return collector
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["raw", "plain"])
+def test_every_record_arrives_once_and_in_order(world, raw):
+    topic = world.topic(3)
+    values = [b"value %d" % n for n in range(9_000)]
+    feed(world.bootstrap, topic, values, partitions=3)
+    got = asyncio.run(collected(world, topic, 9_000, options=TransportOptions(raw=raw)))
+    assert [got.values(part) for part in range(3)] == [values[part::3] for part in range(3)]
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+@pytest.mark.kafka
+def test_compressed_batches_are_read_like_plain_ones(apache, codec):
+    if codec in ("snappy", "lz4", "zstd") and not getattr(aiokafka.codec, f"has_{codec}")():
+        pytest.skip("aiokafka reads this codec where cramjam is installed")
+    topic = apache.topic()
+    values = [b"value %d" % n for n in range(2_000)]
+    feed(apache.bootstrap, topic, values, **{"compression.type": codec})
+    got = asyncio.run(collected(apache, topic, 2_000))
+    assert got.values() == values
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["raw", "plain"])
+def test_headers_tombstones_keys_and_ten_megabyte_values_arrive_whole(world, raw):
+    topic = world.topic()
+    large = b"x" * 10_000_000
+    with Producer(world.bootstrap, config={"compression.type": "none"}) as producer:
+        producer.send(topic, b"first", b"a", [("ce_id", b"1"), ("empty", None)])
+        producer.send(topic, None, b"b")
+        producer.send(topic, large, None)
+        producer.flush_acknowledged(30)
+    got = asyncio.run(collected(world, topic, 3, options=TransportOptions(raw=raw)))
+    rows = [
+        (batch.keys[n], batch.values[n], tuple(batch.headers[n]) if batch.headers else ())
+        for batch in got.batches
+        for n in range(len(batch))
+    ]
+    assert rows == [(b"a", b"first", (("ce_id", b"1"), ("empty", None))), (b"b", None, ()), (None, large, ())]
+
+
+def test_raw_and_plain_path_give_the_same_columns(world):
+    topic = world.topic()
+    with Producer(world.bootstrap) as producer:
+        for n in range(500):
+            producer.send(topic, b"v%d" % n if n % 7 else None, b"k%d" % n, [("n", b"%d" % n)] if n % 5 == 0 else None)
+        producer.flush_acknowledged(30)
+
+    def columns(raw):
+        got = asyncio.run(collected(world, topic, 500, options=TransportOptions(raw=raw)))
+        return [
+            (b.offsets[n], b.arrivals[n], b.keys[n], b.values[n], tuple(b.headers[n]) if b.headers else ())
+            for b in got.batches
+            for n in range(len(b))
+        ]
+
+    assert columns(True) == columns(False)
+
+
+def test_a_played_back_record_carries_its_original_arrival(world):
+    topic = world.topic()
+    with Producer(world.bootstrap) as producer:
+        producer.send(topic, b"then", None, [("cw_arrival_ts", b"1700000000123")])
+        producer.flush_acknowledged(30)
+    got = asyncio.run(collected(world, topic, 1, options=TransportOptions(playback=True)))
+    assert got.batches[0].arrivals == [1_700_000_000_123]
+
+
+def test_an_idle_partition_is_told_of_with_its_high_water_and_when_the_fetch_began(world):
+    topic = world.topic()
+    feed(world.bootstrap, topic, [b"a", b"b", b"c"])
+    told = []
+
+    async def run():
+        collector = Collector(world.bootstrap, topic, group())
+        collector.transport.on_idle = lambda *notice: told.append(notice)
+        async with collector.running():
+            await until(lambda: len(told) >= 3)
+        return collector
+
+    got = asyncio.run(run())
+    assert {(tp, high_water) for tp, high_water, _ in told} == {(TP(topic, 0), 3)}
+    assert all(began >= got.batches[0].arrivals[-1] - 1_000 for _, _, began in told)
+
+
+def test_lag_is_what_lies_between_the_position_and_the_high_water(world):
+    topic = world.topic()
+    feed(world.bootstrap, topic, [b"v"] * 100)
+
+    async def run():
+        collector = Collector(world.bootstrap, topic, group())
+        async with collector.running():
+            await until(lambda: collector.count() == 100)
+            read = collector.transport.lags()
+            collector.transport.pause({TP(topic, 0)})
+            await asyncio.to_thread(feed, world.bootstrap, topic, [b"w"] * 50)
+            await until(lambda: collector.transport.lags()[TP(topic, 0)] == 50)
+            return read, collector.transport.lags(), collector.count()
+
+    assert asyncio.run(run()) == ({TP(topic, 0): 0}, {TP(topic, 0): 50}, 100)
+
+
+def test_a_paused_partition_goes_on_without_a_hole_when_it_is_resumed(world):
+    topic = world.topic(2)
+    feed(world.bootstrap, topic, [b"%d" % n for n in range(200)], partitions=2)
+
+    async def run():
+        collector = Collector(world.bootstrap, topic, group(), options=TransportOptions(batch_records=10))
+        async with collector.running():
+            await until(lambda: collector.count() >= 20)
+            for n in range(20):
+                collector.transport.pause({TP(topic, 0)})
+                await asyncio.to_thread(feed, world.bootstrap, topic, [b"%d" % n] * 20, partitions=2)
+                collector.transport.resume({TP(topic, 0)})
+            await until(lambda: collector.count() >= 600)
+        return collector
+
+    got = asyncio.run(run())
+    assert got.offsets(0) == list(range(300))
+
+
+@pytest.mark.kafka
+def test_records_of_an_aborted_transaction_are_never_delivered(apache):
+    from confluent_kafka import Producer as Transactional
+
+    topic = apache.topic()
+    producer = Transactional({"bootstrap.servers": apache.bootstrap, "transactional.id": topic, "log_level": 0})
+    producer.init_transactions(20)
+    for n, keep in enumerate([True, False, True, False]):
+        producer.begin_transaction()
+        for _ in range(5):
+            producer.produce(topic, b"%d" % n)
+        producer.flush(20)
+        (producer.commit_transaction if keep else producer.abort_transaction)(20)
+    feed(apache.bootstrap, topic, [b"last"])
+    for raw in (True, False):
+        got = asyncio.run(collected(apache, topic, 11, options=TransportOptions(raw=raw)))
+        assert got.values() == [b"0"] * 5 + [b"2"] * 5 + [b"last"]
+        if raw:
+            assert not got.transport.missing
