@@ -86,6 +86,10 @@ class Family(Struct, frozen=True, forbid_unknown_fields=True):
     within_s: Positive
     related: list[Name] = []
     escalate: list[Escalation] = []
+    #: An important target (school, hospital, dense housing) this near raises an incident one step; None: never.
+    target_radius_m: Positive | None = None
+    #: Two independent kinds of streams that agree raise an incident one step.
+    agree_raises: bool = False
 
 
 class FamilyTable(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,71 @@
+"""How fast the incident stage takes signals: 10,000 open incidents, then 20,000 more signals, each kind by itself.
+
+    python -m benchmarks.incident_speed
+
+Prints microseconds per signal; the target is 50 (20,000 signals a second on one core).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from streams.records import Control, Signal, Source
+from tests.acceptance.timeline import CITY, Timeline, alarm, call, update
+from topologies.incident import IncidentStage
+from topologies.incident_state import from_bytes, to_bytes
+
+OPEN, MORE = 10_000, 20_000
+
+
+def main() -> None:
+    random.seed(7)
+    city = Timeline()
+    spots = [(2000.0 * (i % 100), 2000.0 * (i // 100)) for i in range(OPEN)]
+    opening = [city.record(i / 1000, alarm("gas-well", f"W{i}", at=spot, raised=0)) for i, spot in enumerate(spots)]
+    report("open an incident each", city.stage, opening)
+    shuffled = [random.randrange(OPEN) for _ in range(MORE)]
+    report(
+        "repeat a standing alarm",
+        city.stage,
+        [city.record(20 + n / 1000, update("gas-well", f"W{i}", at=spots[i], raised=0)) for n, i in enumerate(shuffled)],
+    )
+    near = [(spots[i][0] + random.uniform(-100, 100), spots[i][1] + random.uniform(-100, 100)) for i in shuffled]
+    report(
+        "join by place, a new witness each",
+        city.stage,
+        [city.record(60 + n / 1000, call("gas-smell-call", f"c{n}", f"p{n}", at=at)) for n, at in enumerate(near)],
+    )
+    mixed = [
+        city.record(90 + n / 1000, update("gas-well", f"W{i}", at=spots[i], raised=0, level=3 if n % 10 else 2))
+        if n % 3
+        else city.record(90 + n / 1000, call("gas-smell-call", f"d{n}", f"q{n % 500}", at=near[n]))
+        for n, i in enumerate(shuffled)
+    ]
+    report("a storm: two thirds known alarms, one third calls", city.stage, mixed)
+    began = time.perf_counter()
+    data = to_bytes(city.stage.snapshot())
+    wrote = time.perf_counter()
+    IncidentStage.restore(from_bytes(data), city.book, city.assets)
+    print(
+        f"snapshot of {len(city.stage.open_incidents())} open: {len(data) / 1e6:.1f} MB, {wrote - began:.2f} s; restored in {time.perf_counter() - wrote:.2f} s"
+    )
+
+
+def report(what: str, stage: IncidentStage, records: list[Signal | Control]) -> None:
+    tick = Control(
+        control="tick", city=CITY, arrival_ts=records[-1].arrival_ts, source=Source("city.progress", 0, records[-1].arrival_ts)
+    )
+    began = time.perf_counter()
+    revisions = 0
+    for start in range(0, len(records), 500):
+        revisions += len(stage.process(records[start : start + 500]).incidents)
+    revisions += len(stage.process([tick]).incidents)
+    took = time.perf_counter() - began
+    print(
+        f"{what:52} {took / len(records) * 1e6:7.1f} us/signal  {len(records) / took:9,.0f} signals/s  {revisions:6} revisions"
+    )
+
+
+if __name__ == "__main__":
+    main()

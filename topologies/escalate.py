@@ -1,0 +1,99 @@
+"""How severe an incident is: its evidence, what its witnesses mean together, and what stands near.
+
+The compound conditions are the family's (``detectors/families.py``); steps up beyond them happen only where the family's data
+say so, because a false incident of level 1 or 2 costs the trust of those who go out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from detectors.families import Escalation, Family, Need
+from topologies.correlate import metres_between
+from topologies.happening import Happening, Piece
+
+
+def counted(incident: Happening) -> list[Piece]:
+    """Active evidence; what came too late to be live (historical) does not make a live incident worse."""
+    return [piece for piece in incident.pieces.values() if piece.active and (incident.historical or not piece.historical)]
+
+
+def holding(incident: Happening, family: Family) -> list[Escalation]:
+    """The family's escalations that hold for the incident's evidence, in the order of the table."""
+    if not family.escalate:
+        return []
+    pieces = [piece for piece in incident.pieces.values() if incident.historical or not piece.historical]
+    return [escalation for escalation in family.escalate if _holds(escalation, family, pieces)]
+
+
+def _holds(escalation: Escalation, family: Family, pieces: Sequence[Piece]) -> bool:
+    answers = []
+    for need in escalation.needs:
+        matching = sorted((piece for piece in pieces if _counts(need, piece)), key=lambda piece: (piece.first_ts, piece.key))
+        if len({piece.witness for piece in matching}) < need.witnesses:
+            return False
+        answers.append(matching)
+    return any(_meets(escalation.needs, answers, family, pivot) for matching in answers for pivot in matching)
+
+
+def _meets(needs: Sequence[Need], answers: Sequence[Sequence[Piece]], family: Family, pivot: Piece) -> bool:
+    """All needs are met around one piece, each by witnesses no other need has used up.
+
+    Narrow needs choose first: one with few possible witnesses must not lose them to one with many.
+    """
+    used: set[str] = set()
+    for need, matching in sorted(zip(needs, answers, strict=True), key=lambda pair: (len(pair[1]), -pair[0].witnesses)):
+        radius_m = need.radius_m or family.radius_m
+        within_ms = (need.within_s or family.within_s) * 1000
+        found: set[str] = set()
+        for piece in matching:
+            if piece.key not in used and piece.witness not in found and _together(piece, pivot, radius_m, within_ms):
+                used.add(piece.key)
+                found.add(piece.witness)
+                if len(found) == need.witnesses:
+                    break
+        if len(found) < need.witnesses:
+            return False
+    return True
+
+
+def _counts(need: Need, piece: Piece) -> bool:
+    return (
+        (not need.hazards or piece.hazard in need.hazards)
+        and (not need.rules or piece.rule in need.rules)
+        and (not need.streams or piece.stream in need.streams)
+        and (need.min_value is None or (piece.value is not None and piece.value >= need.min_value))
+        and (piece.active or not need.active_only)
+    )
+
+
+def _together(piece: Piece, pivot: Piece, radius_m: float, within_ms: float) -> bool:
+    """Near in place (where both have one) and their times of holding at most ``within_ms`` apart."""
+    if max(piece.first_ts, pivot.first_ts) - min(piece.last_ts, pivot.last_ts) > within_ms:
+        return False
+    if piece.lat is None or piece.lon is None or pivot.lat is None or pivot.lon is None:
+        return True
+    return metres_between(piece.lat, piece.lon, pivot.lat, pivot.lon) <= radius_m
+
+
+def judge(incident: Happening, family: Family) -> tuple[int, list[Escalation], list[str]]:
+    """(level, escalations that hold, grounds of the steps up) of the incident as it stands.
+
+    With nothing active the level stays: a recovering incident is as severe as it was until it is over.
+    """
+    active = counted(incident)
+    if not active:
+        return incident.level, [], incident.raised_by_data
+    held = holding(incident, family)
+    level = min([piece.level for piece in active] + [escalation.level for escalation in held])
+    grounds: list[str] = []
+    if family.target_radius_m is not None and incident.targets:
+        grounds.append(f"raised one step: {incident.targets[0]}")
+    if family.agree_raises and len(kinds(active)) >= 2:
+        grounds.append("raised one step: " + " and ".join(kinds(active)) + " agree")
+    return max(1, level - len(grounds)), held, grounds
+
+
+def kinds(pieces: Sequence[Piece]) -> list[str]:
+    """Independent kinds of streams (a group is its sensors, read together)."""
+    return sorted({"sensor" if piece.stream == "group" else piece.stream for piece in pieces})

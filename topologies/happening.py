@@ -1,0 +1,173 @@
+"""What the incident stage holds of one incident: its pieces of evidence and where it stands.
+
+The struct is the state: a snapshot is its plain tree. Times are epoch ms; ``arrival`` ones are on the stage's clock.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from streams.records import Evidence, IncidentEvent, IncidentStatus, Signal
+
+
+class Piece(Struct):
+    """One piece of evidence: an alarm of one rule at one entity, or one momentary report."""
+
+    key: str
+    own_key: str
+    signal_id: str
+    rule: str
+    version: str
+    hazard: str
+    family: str
+    category: str
+    stream: str
+    entity: str
+    witness: str
+    level: int
+    #: Event time of the raise and of the last word.
+    first_ts: int
+    last_ts: int
+    source: str
+    source_topic: str
+    source_partition: int
+    radius_m: float
+    momentary: bool
+    historical: bool
+    resolve_after_ms: int
+    #: Arrival until which the piece, once it has ended (a momentary one at once), keeps the incident from resolving.
+    until: int
+    active: bool = True
+    lat: float | None = None
+    lon: float | None = None
+    grid_code: str | None = None
+    group: str | None = None
+    gateway: str | None = None
+    metric: str | None = None
+    value: float | None = None
+    unit: str | None = None
+    threshold: float | None = None
+    expected: float | None = None
+    explanation: str = ""
+    #: Event time since which the entity itself is silent (no data is never normal); 0: it speaks.
+    silent_since: int = 0
+
+
+class Happening(Struct):
+    """One incident, open or lately closed."""
+
+    incident_id: str
+    city: str
+    category: str
+    family: str
+    exercise: bool
+    historical: bool
+    opened_ts: int
+    first_event_ts: int
+    pieces: dict[str, Piece]
+    revision: int = 0
+    level: int = 4
+    status: IncidentStatus = "open"
+    #: What dispatch has done, whatever the alarms do meanwhile: open, acknowledged, dispatched.
+    handling: IncidentStatus = "open"
+    handled: bool = False
+    hazard: str = ""
+    rule: str = ""
+    rule_version: str = ""
+    title: str = ""
+    reason: str = ""
+    lead: str = ""
+    assist: list[str] = []
+    handle_words: str = ""
+    escalations: list[str] = []
+    #: Named grounds of level and score beyond the evidence itself ("school within 210 m").
+    targets: list[str] = []
+    raised_by_data: list[str] = []
+    lat: float | None = None
+    lon: float | None = None
+    grid_code: str | None = None
+    #: Alarms that have not cleared.
+    standing: int = 0
+    #: Latest ``until`` of all pieces: with nothing standing, when the incident resolves.
+    until: int = 0
+    signals: int = 0
+    #: Distinct ``stream:witness``, each with 1, and how many there are by stream.
+    witnesses: dict[str, int] = {}
+    by_stream: dict[str, int] = {}
+    #: The last revision: what it was, why, and when.
+    last_event: IncidentEvent = "opened"
+    last_why: str = ""
+    updated_ts: int = 0
+    #: Sources the last revision told of.
+    told: int = 0
+    confirm_by: int = 0
+    dispatch_by: int = 0
+    handle_by: int = 0
+    #: Deadline kinds whose time has come, told or not.
+    passed: list[str] = []
+    overdue: list[str] = []
+    department: str | None = None
+    notes: list[str] = []
+    linked: list[str] = []
+    merged_into: str | None = None
+    #: Rule and entity of what returns to this incident, each with 1.
+    own_keys: dict[str, int] = {}
+    #: 0 while open.
+    closed_at: int = 0
+    closed_by_hand: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at == 0
+
+
+def own_key(rule: str, entity: str) -> str:
+    """What always returns to its own incident."""
+    return f"{rule}|{entity}"
+
+
+def piece_key(signal: Signal) -> str:
+    """A momentary report is a piece of its own; an alarm that repeats at one entity is one piece."""
+    return signal.signal_id if signal.momentary else own_key(signal.rule, signal.entity)
+
+
+def place(signal: Signal) -> tuple[float, float] | None:
+    """(lat, lon) of the signal where it has a believable one."""
+    if signal.location is None:
+        return None
+    lon, lat = signal.location.coordinates
+    if -90.0 <= lat <= 90.0 and -180.0 <= lon <= 180.0:  # also false for NaN
+        return lat, lon
+    return None
+
+
+def level_of(signal: Signal) -> int:
+    """1 to 4, whatever the record says."""
+    return min(4, max(1, signal.level))
+
+
+def severity(piece: Piece) -> tuple[int, int, str]:
+    """Sort key: most severe first, then the earliest, then by name so that ties never depend on the order of arrival."""
+    return (piece.level, piece.first_ts, piece.key)
+
+
+def evidence(piece: Piece, distance_m: float | None) -> Evidence:
+    explanation = piece.explanation
+    if piece.silent_since and piece.active:
+        explanation = f"{explanation}; no data since {piece.silent_since}, the last known state stands".lstrip("; ")
+    return Evidence(
+        stream=piece.stream,
+        entity=piece.entity,
+        ts=piece.last_ts,
+        source=piece.source,
+        rule=piece.rule,
+        level=piece.level,
+        metric=piece.metric,
+        value=piece.value,
+        unit=piece.unit,
+        threshold=piece.threshold,
+        expected=piece.expected,
+        distance_m=None if distance_m is None else round(distance_m, 1),
+        explanation=explanation,
+        active=piece.active,
+    )

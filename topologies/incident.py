@@ -1,0 +1,259 @@
+"""The incident stage of one city: signals and controls in, revisions of incidents out (pure; docs/interfaces.md).
+
+A record goes through a short list of steps, each of which takes a signal and passes on signals: drop repeated → controls → mute →
+fold outages → bursts → casebook (correlate, life cycle, escalate, prioritise, emit). A step has its own timers; the stage fires
+what is due before the time all running sources have passed, the earliest first. Adding a step edits no other.
+
+    stage = IncidentStage("340100", rules, registry, IncidentSettings())
+    decided = stage.process(records)       # decided.incidents: revisions in order
+    decided = stage.advance(now)           # a merged replay knows the time directly
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from streams.records import Control, Incident, Signal
+from topologies.bursts import Bursts
+from topologies.casebook import Casebook
+from topologies.decided import Decided
+from topologies.incident_body import body
+from topologies.incident_clock import HighWater, Progress
+from topologies.incident_settings import IncidentSettings
+from topologies.incident_state import FORMAT, checked
+from topologies.mutes import Mutes
+from topologies.outage import Outages
+from topologies.reference import Assets, Book
+from topologies.rule_facts import RuleTable
+
+__all__ = ["Decided", "IncidentStage"]
+
+
+class Step(Protocol):
+    """Takes a signal and passes signals on, at once or when its own time has come; reasons go to ``decided``."""
+
+    decided: Decided
+
+    def take(self, signal: Signal) -> Iterable[Signal]: ...
+    def due(self) -> int | None: ...
+    def fire(self, now: int) -> Iterable[Signal]: ...
+
+
+class IncidentStage:
+    """One per city. ``process`` never raises, whatever the records hold; the same records give the same bytes."""
+
+    def __init__(self, city: str, rules: Book, registry: Assets, settings: IncidentSettings | None = None) -> None:
+        self.city = city
+        self.settings = settings or IncidentSettings()
+        self._table = RuleTable(rules, self.settings)
+        self._registry = registry
+        self._offered_rules: dict[str, Book] = {}
+        self._offered_registries: dict[int, Assets] = {}
+        self._marks = HighWater()
+        self._progress = Progress(round(self.settings.stall_s * 1000))
+        self._mutes = Mutes(self.settings)
+        self._outages = Outages(registry, self.settings.outage)
+        self._bursts = Bursts(self._table, self.settings)
+        self._casebook = Casebook(city, self._table, registry, self.settings)
+        self._steps: tuple[Step, ...] = (self._mutes, _Folding(self._outages, self), self._bursts, _Filing(self._casebook))
+
+    # --- records ---------------------------------------------------------------------------------------------------------------
+
+    def process(self, records: Sequence[Signal | Control]) -> Decided:
+        """Apply records in the order of ``city.signals``; where they are cut into calls changes nothing."""
+        decided = self._begin()
+        marks, progress = self._marks, self._progress
+        for record in records:
+            if not marks.is_news(record.source):
+                decided.repeated += 1
+                continue
+            if isinstance(record, Signal):
+                if record.city != self.city:
+                    decided.muted["other_city"] += 1
+                else:
+                    self._through(0, (record,))
+                progress.advance((record.source.topic, record.source.partition), record.arrival_ts)
+            else:
+                self._control(record)
+            low = progress.low
+            if low is not None:
+                self._fire(low)
+        decided.open = self._casebook.open_count
+        return decided
+
+    def advance(self, now: int) -> Decided:
+        """Arrival time is ``now`` and nothing older is to come: all timers due by then fire."""
+        decided = self._begin()
+        self._progress.floor(now)
+        self._fire(now)
+        decided.open = self._casebook.open_count
+        return decided
+
+    def _begin(self) -> Decided:
+        decided = Decided()
+        for step in self._steps:
+            step.decided = decided
+        return decided
+
+    def _through(self, first: int, signals: Iterable[Signal]) -> None:
+        """Signals through the steps from ``first`` on, each to the end before the next one."""
+        if first == len(self._steps):
+            for _ in signals:
+                pass
+            return
+        step = self._steps[first]
+        for signal in signals:
+            self._through(first + 1, step.take(signal))
+
+    def _fire(self, low: int) -> None:
+        while True:
+            at: int | None = None
+            which = 0
+            for number, step in enumerate(self._steps):
+                due = step.due()
+                if due is not None and due <= low and (at is None or due < at):
+                    at, which = due, number
+            if at is None:
+                return
+            self._through(which + 1, self._steps[which].fire(at))
+
+    # --- controls --------------------------------------------------------------------------------------------------------------
+
+    def _control(self, control: Control) -> None:
+        source = (control.source.topic, control.source.partition)
+        if control.control == "tick":
+            # Only who reports progress is waited for: mutes and feedback come when somebody writes one.
+            self._progress.advance(source, control.arrival_ts)
+            self._through(2, self._outages.tick(control))
+        elif control.control == "mute":
+            self._through(1, self._mutes.control(control))
+        elif control.control == "feedback" and control.feedback is not None:
+            self._casebook.feedback(control.feedback, control.arrival_ts)
+        elif control.control == "rules":
+            self._announced(self._offered_rules.pop(control.fingerprint or "", None), None, control)
+        elif control.control == "registry":
+            self._announced(None, self._offered_registries.pop(control.registry_revision or 0, None), control)
+
+    def _announced(self, rules: Book | None, registry: Assets | None, control: Control) -> None:
+        if rules is not None or registry is not None:
+            self.switch(rules=rules, registry=registry)
+        elif control.control == "rules" and control.fingerprint != self._table.fingerprint:
+            self._casebook.decided.noted["rules_awaited"] += 1
+        elif control.control == "registry" and control.registry_revision != self._registry.revision:
+            self._casebook.decided.noted["registry_awaited"] += 1
+
+    def offer(self, *, rules: Book | None = None, registry: Assets | None = None) -> None:
+        """Make known what a control record will announce: the stage switches when it meets the record, live and in a replay."""
+        if rules is not None:
+            self._offered_rules[rules.fingerprint] = rules
+        if registry is not None:
+            self._offered_registries[registry.revision] = registry
+
+    def switch(self, *, rules: Book | None = None, registry: Assets | None = None) -> None:
+        """Other rules or another registry from the next record on; open incidents stay and are judged anew when they change."""
+        if rules is not None:
+            self._table = RuleTable(rules, self.settings)
+        if registry is not None:
+            self._registry = self._outages.registry = registry
+        self._bursts.switch(self._table)
+        self._casebook.switch(self._table, self._registry)
+
+    # --- questions and state -----------------------------------------------------------------------------------------------------
+
+    def open_incidents(self) -> list[Incident]:
+        """Open incidents as they stand, in order of id; what is counted but not told yet (see ``then_growth``) is in them."""
+        found = [one for one in self._casebook.incidents.values() if one.is_open]
+        return [
+            body(one, one.last_event, one.last_why, one.updated_ts, self.settings)
+            for one in sorted(found, key=lambda one: one.incident_id)
+        ]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain tree of numbers, text and lists (msgpack); with the records after it, the stage goes on as if never interrupted."""
+        return {
+            "format": FORMAT,
+            "city": self.city,
+            "marks": self._marks.snapshot(),
+            "progress": self._progress.snapshot(),
+            "mutes": self._mutes.snapshot(),
+            "outages": self._outages.snapshot(),
+            "bursts": self._bursts.snapshot(),
+            "casebook": self._casebook.snapshot(),
+        }
+
+    @classmethod
+    def restore(
+        cls, saved: dict[str, Any], rules: Book, registry: Assets, settings: IncidentSettings | None = None
+    ) -> IncidentStage:
+        """The stage a snapshot was taken of. Raises Mend where the snapshot is of another format or is damaged."""
+        checked(saved)
+        stage = cls(saved["city"], rules, registry, settings)
+        stage._marks = HighWater(tuple(mark) for mark in saved["marks"])
+        progress = saved["progress"]
+        reached = (tuple(entry) for entry in progress["reached"])
+        stage._progress = Progress(round(stage.settings.stall_s * 1000), reached, progress["floor"])
+        stage._mutes.restore(saved["mutes"])
+        stage._outages.restore(saved["outages"])
+        stage._bursts.restore(saved["bursts"])
+        stage._casebook.restore(saved["casebook"])
+        return stage
+
+
+class _Folding:
+    """Silences of devices are folded; everything else passes. An alarm of a device that falls silent is told of it first."""
+
+    def __init__(self, outages: Outages, stage: IncidentStage) -> None:
+        self._outages = outages
+        self._stage = stage
+
+    @property
+    def decided(self) -> Decided:
+        return self._outages.decided
+
+    @decided.setter
+    def decided(self, decided: Decided) -> None:
+        self._outages.decided = decided
+
+    def take(self, signal: Signal) -> Iterable[Signal]:
+        if signal.category != "device" or not self._stage._table.of(signal).silence:
+            return (signal,)
+        if signal.phase == "cleared":
+            self._stage._casebook.speaks_again(signal)
+        else:
+            self._stage._casebook.fell_silent(signal)
+        if signal.exercise or signal.historical:
+            return (signal,)  # a drill or an old silence is not the outage of now
+        return self._outages.take(signal)
+
+    def due(self) -> int | None:
+        return self._outages.due()
+
+    def fire(self, now: int) -> Iterable[Signal]:
+        return self._outages.fire(now)
+
+
+class _Filing:
+    """The casebook as a step: nothing comes after it."""
+
+    def __init__(self, casebook: Casebook) -> None:
+        self._casebook = casebook
+
+    @property
+    def decided(self) -> Decided:
+        return self._casebook.decided
+
+    @decided.setter
+    def decided(self, decided: Decided) -> None:
+        self._casebook.decided = decided
+
+    def take(self, signal: Signal) -> Iterable[Signal]:
+        self._casebook.take(signal)
+        return ()
+
+    def due(self) -> int | None:
+        return self._casebook.due()
+
+    def fire(self, now: int) -> Iterable[Signal]:
+        self._casebook.fire(now)
+        return ()

@@ -1,0 +1,171 @@
+"""The incident stage's sense of time: which records are repetitions, how far every source has come, and what is due.
+
+There is no clock here. Time is the arrival time carried by the records (docs/interfaces.md, "Clock of the incident stage").
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from typing import Any
+
+from streams.event_time import epoch_ms
+from streams.records import Source
+
+SourceKey = tuple[str, int]
+
+
+def instant(given: int | str | None) -> int | None:
+    """Epoch ms of a time as it may stand in a control record: ms, or RFC 3339 text with offset; None where it is neither.
+
+    >>> instant(5), instant("2023-11-15T06:13:20+08:00"), instant("tomorrow")
+    (5, 1700000000000, None)
+    """
+    try:
+        return None if given is None else epoch_ms(given)
+    except (ValueError, OverflowError):
+        return None
+
+
+class HighWater:
+    """One mark per source partition: what is not above it has been applied before (D5).
+
+    >>> marks = HighWater()
+    >>> [marks.is_news(Source("t", 0, 7)), marks.is_news(Source("t", 0, 7)), marks.is_news(Source("t", 0, 6, n=3))]
+    [True, False, False]
+    """
+
+    def __init__(self, marks: Iterable[tuple[str, int, int, int, int]] = ()) -> None:
+        self._marks: dict[SourceKey, tuple[int, int, int]] = {(t, p): (a, b, c) for t, p, a, b, c in marks}
+
+    def is_news(self, source: Source) -> bool:
+        key = (source.topic, source.partition)
+        sequence = (source.offset, source.tick or 2**62, source.n)
+        mark = self._marks.get(key)
+        if mark is not None and sequence <= mark:
+            return False
+        self._marks[key] = sequence
+        return True
+
+    def snapshot(self) -> list[tuple[str, int, int, int, int]]:
+        return [(*key, *mark) for key, mark in sorted(self._marks.items())]
+
+
+class Progress:
+    """How far the arrival time of every source has come; the slowest one that has not stalled sets the time of timers.
+
+    A source more than ``stall_ms`` behind the fastest is left out: a dead partition must not keep incidents open. It counts
+    again as soon as it is back, so ``low`` may fall; what has been fired stays fired.
+
+    >>> progress = Progress(stall_ms=60_000)
+    >>> progress.advance(("a", 0), 100_000); progress.advance(("b", 0), 90_000); progress.low
+    90000
+    >>> progress.advance(("a", 0), 151_000); progress.low
+    151000
+    """
+
+    def __init__(self, stall_ms: int, reached: Iterable[tuple[str, int, int]] = (), floor: int | None = None) -> None:
+        self._stall_ms = stall_ms
+        self._reached: dict[SourceKey, int] = {(topic, partition): ms for topic, partition, ms in reached}
+        self._floor = floor
+        self._fastest = self._slowest = 0
+        self._slowest_source: SourceKey | None = None
+        self._settle()
+
+    @property
+    def low(self) -> int | None:
+        """Arrival time all running sources have passed; None before the first record."""
+        if self._slowest_source is None:
+            return self._floor
+        return self._slowest if self._floor is None or self._floor < self._slowest else self._floor
+
+    def advance(self, source: SourceKey, arrival: int) -> None:
+        before = self._reached.get(source)
+        if before is not None and arrival <= before:
+            return
+        self._reached[source] = arrival
+        if arrival > self._fastest:
+            self._fastest = arrival
+        # The minimum moves only if its holder moved or fell out, or if a source is new or back; all else costs nothing.
+        if before is None or before <= self._slowest or self._slowest < self._fastest - self._stall_ms:
+            self._settle()
+
+    def floor(self, now: int) -> None:
+        """Whoever knows the merged order (a replay) says that nothing before ``now`` is still to come."""
+        if self._floor is None or now > self._floor:
+            self._floor = now
+
+    def _settle(self) -> None:
+        if not self._reached:
+            return
+        self._fastest = max(self._reached.values())
+        horizon = self._fastest - self._stall_ms
+        self._slowest, self._slowest_source = min((ms, key) for key, ms in self._reached.items() if ms >= horizon)
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"reached": [(*key, ms) for key, ms in sorted(self._reached.items())], "floor": self._floor}
+
+
+class Due:
+    """Keys with the time each is due; earliest first, ties by key, so that the order never depends on history.
+
+    A later time for a key costs nothing (the old entry is met and put off), an earlier one a push.
+
+    >>> due = Due(); due.aim("b", 20); due.aim("a", 20); due.aim("b", 5); due.aim("b", 30)
+    >>> due.next(), due.pop(25), due.pop(25), due.pop(30)
+    (20, 'a', None, 'b')
+    """
+
+    def __init__(self, times: Iterable[tuple[str, int]] = ()) -> None:
+        self._time: dict[str, int] = {}
+        self._pushed: dict[str, int] = {}
+        self._heap: list[tuple[int, str]] = []
+        for key, at in times:
+            self.aim(key, at)
+
+    def aim(self, key: str, at: int | None) -> None:
+        """``key`` is due at ``at`` from now on; None: never."""
+        if at is None:
+            self._time.pop(key, None)
+            return
+        self._time[key] = at
+        pushed = self._pushed.get(key)
+        if pushed is None or at < pushed:
+            heapq.heappush(self._heap, (at, key))
+            self._pushed[key] = at
+
+    def time(self, key: str) -> int | None:
+        return self._time.get(key)
+
+    def next(self) -> int | None:
+        """The earliest time anything is due."""
+        heap = self._heap
+        while heap:
+            at, key = heap[0]
+            wanted = self._time.get(key)
+            if wanted == at:
+                return at
+            heapq.heappop(heap)
+            if self._pushed.get(key) == at:
+                del self._pushed[key]
+                if wanted is not None:
+                    heapq.heappush(heap, (wanted, key))
+                    self._pushed[key] = wanted
+        return None
+
+    def pop(self, now: int) -> str | None:
+        """The first key due at or before ``now``; it is no longer aimed."""
+        at = self.next()
+        if at is None or at > now:
+            return None
+        key = heapq.heappop(self._heap)[1]
+        if self._pushed.get(key) == at:
+            del self._pushed[key]
+        del self._time[key]
+        return key
+
+    def __len__(self) -> int:
+        return len(self._time)
+
+    def snapshot(self) -> list[tuple[str, int]]:
+        return sorted(self._time.items())

@@ -1,0 +1,82 @@
+"""What a city may set about its incident stage; every number has its reason beside it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from topologies.dispatch_plan import Calendar
+
+
+class ResponseTarget(Struct, frozen=True, forbid_unknown_fields=True):
+    """Minutes to the first human answer; None: queued, no target."""
+
+    confirm_min: float
+    dispatch_min: float | None
+
+
+class Weights(Struct, frozen=True, forbid_unknown_fields=True):
+    """Points of the priority score. What is added stays below the step between two levels, so a level is never overtaken."""
+
+    level: tuple[int, int, int, int] = (80, 60, 40, 20)
+    target_near: int = 6
+    streams_agree: int = 5
+    per_source: int = 1
+    sources_at_most: int = 4
+    overdue: int = 4
+
+
+class OutageSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Folding of silences (D9): silences wait ``hold_s`` for their neighbours; ``share`` of the members makes one outage."""
+
+    hold_s: float = 60.0
+    share: float = 0.8
+    #: Below this share of silent members an outage is over; between the two nothing changes.
+    clear_share: float = 0.5
+    #: Two silent sensors of two are no outage of a gateway.
+    min_members: int = 3
+    #: Level at most as mild as this (None: that of the members' rule).
+    gateway_level: int | None = None
+    partition_level: int = 3
+    topic_level: int = 3
+
+
+class IncidentSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of :class:`topologies.incident.IncidentStage`; all have defaults."""
+
+    #: A source this far behind the fastest is left out of the minimum: a dead partition must not keep incidents open.
+    stall_s: float = 60.0
+    #: The same thing returning this soon after resolution is the same incident.
+    reopen_s: float = 1800.0
+    #: What a person closed is remembered this long while its alarm still stands, so that it does not come back by itself.
+    hand_closed_s: float = 86_400.0
+    evidence_shown: int = 50
+    evidence_kept: int = 200
+    witnesses_kept: int = 5000
+    #: Every new source is news up to here; beyond, growth by ``then_growth`` is (an operator copes with 10 alarms in 10 min).
+    every_source_until: int = 20
+    then_growth: float = 1.25
+    notes_kept: int = 20
+    max_open: int = 50_000
+    max_retained: int = 50_000
+    max_remembered: int = 200_000
+    max_mutes: int = 10_000
+    #: Deadlines that pass unanswered are announced for these levels only: the mildest ones are a queue, not an alarm.
+    overdue_level: int = 3
+    #: Values of ``attributes.target`` of a site that make it important, and how near counts for the priority.
+    targets: tuple[str, ...] = ("school", "hospital", "dense_housing")
+    target_near_m: float = 300.0
+    #: Response targets of levels 1 to 4 (domain B3); a rule's own deadlines hold where they are shorter.
+    response: tuple[ResponseTarget, ResponseTarget, ResponseTarget, ResponseTarget] = (
+        ResponseTarget(3, 5),
+        ResponseTarget(5, 10),
+        ResponseTarget(15, 30),
+        ResponseTarget(60, None),
+    )
+    #: Where a signal's rule is not in the book.
+    default_department: str = "operation_centre"
+    default_radius_m: float = 100.0
+    default_within_s: float = 1800.0
+    default_resolve_after_s: float = 300.0
+    weights: Weights = Weights()
+    outage: OutageSettings = OutageSettings()
+    calendar: Calendar = Calendar()

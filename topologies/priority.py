@@ -1,0 +1,38 @@
+"""How urgent an incident is among those of its level, 0 to 100, with the reasons in plain words."""
+
+from __future__ import annotations
+
+from streams.records import Priority
+from topologies.escalate import counted, kinds
+from topologies.happening import Happening
+from topologies.incident_settings import Weights
+
+
+def priority(incident: Happening, weights: Weights) -> Priority:
+    """Level first; what is added (important targets, agreeing streams, sources, missed deadlines) never reaches the next level."""
+    score = weights.level[incident.level - 1]
+    because = [f"level {incident.level}"]
+    because += incident.raised_by_data
+    if incident.targets:
+        score += weights.target_near
+        because += [target for target in incident.targets if not any(target in ground for ground in incident.raised_by_data)]
+    active = counted(incident)
+    streams = kinds(active)
+    if len(streams) >= 2:
+        score += weights.streams_agree
+        because.append(" and ".join(streams) + " agree")
+    sources = len(incident.witnesses)
+    if sources >= 2:
+        score += min(weights.sources_at_most, weights.per_source * (sources - 1))
+        because.append(f"{sources} sources agree")
+    if incident.overdue:
+        score += weights.overdue
+        because += [f"{kind} overdue" for kind in incident.overdue]
+    silent = sum(1 for piece in active if piece.silent_since)
+    if silent:
+        because.append(f"{silent} of its sensors silent since")
+    if incident.historical:
+        because.append("historical: reported too late to act on")
+    if incident.exercise:
+        because.append("exercise")
+    return Priority(score=max(0, min(100, score)), because=because)
