@@ -8,6 +8,7 @@ from detectors import alarm_bits as alarm_bits
 from detectors import dumping as dumping
 from detectors import geofence as geofence
 from detectors import implied_speed as implied_speed
+from detectors import lexicon as lexicon
 from detectors import lid_open as lid_open
 from detectors import overspeed as overspeed
 from detectors import rate_of_change as rate_of_change

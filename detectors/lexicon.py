@@ -1,0 +1,210 @@
+"""Hotline lexicon: which hazards a caller's words express, in Chinese and English.
+
+A phrase counts unless its neighbourhood turns it round: denied ("没有闻到煤气味", "no smell of gas"), done with ("已修好",
+"fixed already"), long ago, asked about ("煤气公司电话是多少"), imagined ("如果…") or an exercise. What is feared ("担心塌陷")
+counts half.
+Words that only look like a phrase ("gas station") hide it. All of that is data: :mod:`detectors.phrase_book`.
+
+Do not use it to judge how bad a thing is: it says what a call is about, the rule and the neighbours of the call say the rest.
+A language model would understand more; this answers in microseconds, the same today and in a replay, and shows its words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from detectors.base import Detector, Measures, Params, register
+from detectors.phrase_book import Hit, PhraseBook, Scan
+from streams.batch import Batch
+
+Status = Literal["expressed", "feared", "denied", "done_with", "long_ago", "asked_about", "imagined", "exercise"]
+
+# Reaches in Chinese characters (three times as many in English): how far a cue speaks.
+DENIES, DONE, DONE_AHEAD, PENDS, RETURNS = 8, 26, 5, 7, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A concept found in a text. ``words`` as compared; ``start`` and ``end`` are places in the compared text."""
+
+    concept: str
+    words: str
+    start: int
+    end: int
+    status: Status
+    confidence: float
+
+
+def readings(text: str, book: PhraseBook | None = None) -> list[Match]:
+    """Every concept the text mentions, also those it denies, with the reason.
+
+    >>> [(m.concept, m.words, m.status) for m in readings("没有闻到煤气味，但是井盖不见了")]
+    [('gas_smell', '煤气味', 'denied'), ('cover_missing', '井盖不见了', 'expressed')]
+    """
+    book = book or PhraseBook.default()
+    scan = book.scan(text)
+    mentions = [(hit.of, (hit,)) for hit in scan.hits.get("phrase", ())] + _pairs(scan, book)
+    found = []
+    for concept, parts in sorted(mentions, key=lambda mention: (mention[1][0].start, -mention[1][-1].end, mention[0])):
+        status = _status(scan, parts)
+        confidence = {"expressed": 1.0, "feared": 0.5}.get(status, 0.0)
+        start, end = parts[0].start, parts[-1].end
+        found.append(Match(concept, scan.text[start:end], start, end, status, confidence))
+    return found
+
+
+def concepts(text: str, category: str | None = None) -> Mapping[str, Match]:
+    """The hazards a call expresses: its strongest mention of each concept. ``category`` is the hotline's own class.
+
+    A category that names a concept, or whose words express one, decides whatever the text says.
+
+    >>> {name: match.confidence for name, match in concepts("Strong gas odor, and the hydrant is leaking").items()}
+    {'gas_smell': 1.0, 'water_burst': 1.0}
+    >>> list(concepts("please see attachment", category="Sewer Backup"))
+    ['sewage_overflow']
+    """
+    return _concepts(text, category)
+
+
+@lru_cache(maxsize=2048)
+def _concepts(text: str, category: str | None) -> Mapping[str, Match]:
+    # Two dozen rules ask the same of one call, one after the other.
+    book = PhraseBook.default()
+    found: dict[str, Match] = {}
+    mentions = readings(text, book)
+    if category:
+        name = book.plain(category).replace(" ", "_")
+        if name in book.titles:
+            mentions.append(Match(name, category, 0, 0, "expressed", 1.0))
+        mentions += readings(category, book)
+    for match in mentions:
+        if match.confidence > 0 and (match.concept not in found or match.confidence > found[match.concept].confidence):
+            found[match.concept] = match
+    return found
+
+
+def _pairs(scan: Scan, book: PhraseBook) -> list[tuple[str, tuple[Hit, ...]]]:
+    """Subject and predicate near each other in one clause, whichever comes first."""
+    subjects: dict[tuple[str, int], list[Hit]] = {}
+    for hit in scan.hits.get("a", ()):
+        subjects.setdefault((hit.of, scan.clause(hit.start)), []).append(hit)
+    mentions: list[tuple[str, tuple[Hit, ...]]] = []
+    for predicate in scan.hits.get("b", ()):
+        near = subjects.get((predicate.of, scan.clause(predicate.start)), ())
+        best = min(near, key=predicate.gap, default=None)
+        concept, within = book.pairs[predicate.of]
+        if best is not None and predicate.gap(best) <= scan.reach(predicate, within):
+            mentions.append((concept, (best, predicate) if best.start <= predicate.start else (predicate, best)))
+    return mentions
+
+
+def _status(scan: Scan, parts: tuple[Hit, ...]) -> Status:
+    """What the cues around the words make of them; the first reason that holds."""
+    start, end = parts[0].start, parts[-1].end
+    clause, sentence = scan.clause(start), scan.sentence(start)
+
+    def ahead(role: str, reach: int | None = None) -> bool:
+        """A cue of that role before one of the parts, in the same clause, not further than ``reach``."""
+        return any(
+            cue.end <= part.start
+            and scan.clause(cue.start) == clause
+            and (reach is None or cue.gap(part) <= scan.reach(cue, reach))
+            for cue in scan.hits.get(role, ())
+            for part in parts
+        )
+
+    if any(scan.sentence(cue.start) == sentence for cue in scan.hits.get("drill", ())):
+        return "exercise"
+    if any(scan.clause(cue.start) == clause for cue in scan.hits.get("consult", ())):
+        return "asked_about"
+    if ahead("unreal"):
+        return "imagined"
+    if ahead("not", DENIES):
+        return "denied"
+    if ahead("past") and not any(cue.start > start for cue in scan.hits.get("still", ())):
+        return "long_ago"
+    if any(_done(scan, cue, start, end, clause) for cue in scan.hits.get("fixed", ())):
+        return "done_with"
+    return "feared" if ahead("hedge") else "expressed"
+
+
+def _done(scan: Scan, cue: Hit, start: int, end: int, clause: int) -> bool:
+    """Whether a word of repair speaks of the words at start:end, and is itself neither pending nor taken back."""
+    if cue.start >= end:
+        speaks = cue.start - end <= scan.reach(cue, DONE)
+    else:
+        speaks = cue.end <= start and start - cue.end <= scan.reach(cue, DONE_AHEAD) and scan.clause(cue.start) == clause
+    if not speaks:
+        return False
+    for sign in (*scan.hits.get("pending", ()), *scan.hits.get("not", ())):
+        if (
+            sign.end <= cue.start
+            and cue.gap(sign) <= scan.reach(sign, PENDS)
+            and scan.clause(sign.start) == scan.clause(cue.start)
+        ):
+            return False
+    return not any(sign.start >= cue.end and cue.gap(sign) <= scan.reach(sign, RETURNS) for sign in scan.hits.get("still", ()))
+
+
+class LexiconParams(Params, frozen=True):
+    """``concept``: one or more names of the phrase book (``gas_smell``, ``water_burst`` …); any of them counts.
+
+    ``use_category``: the hotline's own class of the call may decide too.
+    """
+
+    concept: str | tuple[str, ...]
+    use_category: bool = True
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        return (self.concept,) if isinstance(self.concept, str) else self.concept
+
+    def __post_init__(self) -> None:
+        known = PhraseBook.default().titles
+        unknown = [name for name in self.wanted if name not in known]
+        if unknown or not self.wanted:
+            raise ValueError(f"`concept` {', '.join(unknown) or '[]'} is not in the phrase book; it has {', '.join(known)}")
+
+
+@register
+class Lexicon(Detector[LexiconParams]):
+    """Measure: the confidence that the call expresses the concept: 1, 0.5 (feared) or 0. No state.
+
+    >>> from types import SimpleNamespace
+    >>> from detectors.base import Series
+    >>> detector = Lexicon(LexiconParams("gas_smell"), [Series("12345", stream="hotline")])
+    >>> calls = [SimpleNamespace(text=text, category=None) for text in ("楼道里有很重的煤气味", "煤气公司电话是多少？")]
+    >>> slot, at = np.zeros(2, dtype=np.int32), np.arange(2)
+    >>> detector.measure(Batch("hotline", slot, at, at, at, slot, slot > 0, calls)).measure.tolist()
+    [1.0, 0.0]
+    """
+
+    name: ClassVar[str] = "lexicon"
+    streams: ClassVar[frozenset[str]] = frozenset({"hotline"})
+    Params: ClassVar[type[Params]] = LexiconParams
+    takes_late: ClassVar[bool] = True
+
+    def measure(self, batch: Batch) -> Measures:
+        measure = np.zeros(len(batch))
+        best: dict[int, Match] = {}
+        for row, record in enumerate(batch.records):
+            text, category = getattr(record, "text", None), getattr(record, "category", None)
+            if not isinstance(text, str):
+                continue
+            found = concepts(text, category if self.params.use_category and isinstance(category, str) else None)
+            said = [found[name] for name in self.params.wanted if name in found]
+            if said:
+                best[row] = max(said, key=lambda match: match.confidence)
+                measure[row] = best[row].confidence
+        return Measures(measure, explain=lambda row: _explain(best.get(row)))
+
+
+def _explain(match: Match | None) -> str:
+    if match is None:
+        return "the caller does not say so"
+    return f"the caller {'fears' if match.status == 'feared' else 'says'} “{match.words}” ({match.concept})"
