@@ -78,8 +78,8 @@ def _concepts(text: str, category: str | None) -> Mapping[str, Match]:
     found: dict[str, Match] = {}
     mentions = readings(text, book)
     if category:
-        name = book.plain(category).replace(" ", "_")
-        if name in book.titles:
+        name = book.categories.get(book.plain(category))
+        if name is not None:
             mentions.append(Match(name, category, 0, 0, "expressed", 1.0))
         mentions += readings(category, book)
     for match in mentions:
@@ -111,7 +111,7 @@ def _status(scan: Scan, parts: tuple[Hit, ...]) -> Status:
     def ahead(role: str, reach: int | None = None) -> bool:
         """A cue of that role before one of the parts, in the same clause, not further than ``reach``."""
         return any(
-            cue.end <= part.start
+            cue.start < part.start
             and scan.clause(cue.start) == clause
             and (reach is None or cue.gap(part) <= scan.reach(cue, reach))
             for cue in scan.hits.get(role, ())

@@ -76,6 +76,8 @@ class PhraseBook:
 
     def __init__(self, concepts: Mapping[str, Mapping[str, Any]], cues: Mapping[str, Any]) -> None:
         self.titles = {name: str(concept.get("title", name)) for name, concept in concepts.items()}
+        #: Classes of hotlines, as compared, that stand for a concept by themselves.
+        self.categories: dict[str, str] = {}
         self.pairs: dict[str, tuple[str, int]] = {}
         traditional = cues.get("traditional", {"from": "", "to": ""})
         self._simplified = str.maketrans(traditional["from"], traditional["to"])
@@ -89,6 +91,7 @@ class PhraseBook:
             add(cues.get(cue, ()), cue, cue)
         for name, concept in concepts.items():
             add(concept.get("phrases", ()), "phrase", name)
+            self.categories |= {self.plain(each): name for each in (name, *concept.get("categories", ()))}
             for number, pair in enumerate(concept.get("pairs", ())):
                 label = f"{name}/{number}"
                 self.pairs[label] = (name, int(pair["within"]))

@@ -53,6 +53,7 @@ SAID = [
     ("the manhole cover is missing on Oak street", "cover_missing"),
     ("暖气一点都不热，室温只有14度", "no_heat"),
     ("HEAT/HOT WATER", "no_heat"),
+    ("HEATING: HEAT", "no_heat"),
     ("The radiator has been cold, no heat for three days", "no_heat"),
     ("热力井冒热气，路面都烫", "steam_leak"),
     ("楼上着火了，冒黑烟", "fire_smoke"),
@@ -197,3 +198,7 @@ def test_the_measure_is_the_confidence_and_the_explanation_quotes_the_caller():
 )
 def test_no_text_raises(text):
     assert all(0 < match.confidence <= 1 for match in concepts(text).values())
+
+
+def test_a_class_of_a_hotline_stands_for_a_concept_whatever_the_text():
+    assert "no_heat" in concepts("ENTIRE BUILDING", category="HEATING")
