@@ -25,7 +25,7 @@ CALL = {"call_id": "k1", "ts": T0, "line": "12345", "text": "有煤气味"}
 EXAMPLES: dict[str, dict[str, Any]] = {"sensor": READING, "group": READING, "vehicle": FIX, "video": EVENT, "hotline": CALL}
 
 
-def raw(*values: bytes | None | dict[str, Any] | list[Any], headers: Any = None) -> RawBatch:
+def raw(*values: bytes | dict[str, Any] | list[Any] | None, headers: Any = None) -> RawBatch:
     encoded = [json.dumps(v).encode() if isinstance(v, dict | list) else v for v in values]
     n = len(encoded)
     return RawBatch(
@@ -33,7 +33,7 @@ def raw(*values: bytes | None | dict[str, Any] | list[Any], headers: Any = None)
     )
 
 
-def dead(value: bytes | None | dict[str, Any] | list[Any], stream: str = "sensor") -> tuple[str, str]:
+def dead(value: bytes | dict[str, Any] | list[Any] | None, stream: str = "sensor") -> tuple[str, str]:
     decoded = decode(stream, raw(value))
     assert decoded.rows == []
     [letter] = decoded.dead
@@ -190,7 +190,7 @@ def test_a_reading_without_position_keeps_none() -> None:
     assert decode("sensor", raw(READING | {"crs": "gcj02"})).rows[0].lat is None
 
 
-# --- unknown fields ---------------------------------------------------------------------------------------------------------
+# --- unknown fields -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_the_count_of_unknown_fields_equals_reading_every_key(extras: list[dict[
     assert decode("sensor", raw(*records)).unknown_fields == sum(not record.keys() <= known for record in records)
 
 
-# --- callers ------------------------------------------------------------------------------------------------------------------
+# --- callers --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_caller_is_masked() -> None:
@@ -250,7 +250,7 @@ def test_a_short_caller_shows_nothing() -> None:
     assert mask_caller("110").endswith("-**")
 
 
-# --- CloudEvents ----------------------------------------------------------------------------------------------------------------
+# --- CloudEvents ----------------------------------------------------------------------------------------------------------
 
 
 def structured(data: Any) -> RawBatch:
@@ -277,7 +277,7 @@ def test_structured_and_plain_records_mix_in_a_batch() -> None:
     assert [row.value for row in decode("sensor", batch).rows] == [1.5, 7.0, 1.5]
 
 
-# --- the laws -------------------------------------------------------------------------------------------------------------------
+# --- the laws -------------------------------------------------------------------------------------------------------------
 
 json_trees = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -342,7 +342,7 @@ def test_a_record_is_read_the_same_in_any_company(stream: str, data: st.DataObje
     assert [letter.path for letter in together.dead] == [letter.path for one in alone for letter in one.dead]
 
 
-# --- single records -----------------------------------------------------------------------------------------------------------
+# --- single records -------------------------------------------------------------------------------------------------------
 
 
 def test_an_asset_is_decoded_with_its_times() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def sensor(**period: Any) -> Registry:
     return Registry.from_assets([Asset("GAS-1", "sensor", [Period(0, **period)])])
 
 
-# --- reasons ----------------------------------------------------------------------------------------------------------------
+# --- reasons --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_sound_reading_is_processed() -> None:
@@ -119,7 +120,7 @@ def test_refused_rows_make_no_series() -> None:
     assert len(gate.series) == 0
 
 
-# --- units and the registry -----------------------------------------------------------------------------------------------------
+# --- units and the registry -----------------------------------------------------------------------------------------------
 
 
 def test_a_value_is_turned_into_the_canonical_unit() -> None:
@@ -175,7 +176,7 @@ def test_a_switched_registry_counts_from_the_next_batch() -> None:
     assert admit(gate, READING | {"ts": T0 + 1, "value": 1}).batch.columns["value"].tolist() == [20.0]
 
 
-# --- repetitions and order ------------------------------------------------------------------------------------------------------
+# --- repetitions and order ------------------------------------------------------------------------------------------------
 
 
 def test_the_same_reading_again_is_a_duplicate() -> None:
@@ -232,7 +233,7 @@ def test_forgotten_ids_are_news_again() -> None:
     assert admit(gate, *calls).processed == 4
 
 
-# --- jumps ----------------------------------------------------------------------------------------------------------------------
+# --- jumps ----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_fix_that_no_vehicle_can_have_reached_is_quarantined() -> None:
@@ -269,7 +270,7 @@ def test_a_refused_fix_sent_again_is_a_duplicate_and_no_confirmation() -> None:
     assert (dict(admitted.reasons), admitted.duplicates) == ({"impossible_jump": 1}, 4)
 
 
-# --- state ------------------------------------------------------------------------------------------------------------------------
+# --- state ----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_forgotten_series_begins_anew() -> None:
@@ -310,7 +311,7 @@ def test_a_snapshot_does_not_change_with_the_gate_it_came_from() -> None:
     assert saved["memory"]["newest"].tolist() == [T0]
 
 
-# --- the laws -------------------------------------------------------------------------------------------------------------------
+# --- the laws -------------------------------------------------------------------------------------------------------------
 
 times = st.integers(0, 6).map(lambda step: T0 + step * 60_000)
 far_times = st.one_of(times, times, times, st.sampled_from([0, T0 * 1000, T0 - 10**9, T0 + 10**9]))
@@ -394,7 +395,7 @@ def test_cutting_batches_and_restarting_in_between_changes_nothing(stream: str, 
     whole = fate(Gate(stream, REGISTRY, settings_), batch)
     gate = Gate(stream, REGISTRY, settings_)
     pieces = []
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in pairwise(cuts):
         pieces += fate(gate, batch.cut(start, stop))
         if data.draw(st.booleans()):
             saved = gate.snapshot()
