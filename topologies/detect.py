@@ -1,0 +1,366 @@
+"""The detect stage: raw records of one partition in, signals out; pure (DESIGN sections 2 and 4).
+
+One stage per (topic, partition). :meth:`DetectStage.process` decodes a batch, lets the gate admit what can be believed, advances
+every rule over the rows it watches and over the ticks that fall due, and puts the signals into the order of
+:attr:`streams.records.Source.sequence`. Time comes from the records alone: the clock is the running maximum of arrival, tick
+T (on a grid of one second) fires before the first record whose clock is at or after T (D8), and nothing depends on where a batch
+was cut (law 2).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.fences import FenceSet
+from detectors.rulebook import RuleBook
+from streams.batch import Batch, Int64, RawBatch, rounds
+from streams.errors import Mend
+from streams.records import Control, DeadLetter, Quarantined, Reading, Signal, Source
+from streams.registry import Registry
+from streams.topics import stream_of
+from topologies.regroup import regroup
+from topologies.rule_runner import RECORD, Context, Order, RuleRunner
+from topologies.settings_stages import DetectSettings
+from topologies.shard import Shard
+from topologies.watched import Watched
+
+FORMAT = 1
+#: Signals and controls of a switch stand behind everything else of their place in the log.
+_SWITCH_N = 1_000_000
+_CONTROL_PLACE = 1_000_000
+
+
+@dataclass(slots=True)
+class Detected:
+    """What one call found. ``signals`` are in the order of ``source.sequence``; ``outcomes`` add up to the rows (law 8)."""
+
+    signals: list[Signal | Control] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    #: (group id, reading) for city.sensor.groups.
+    regrouped: list[tuple[str, Reading]] = field(default_factory=list)
+    #: Arrival clock of each of ``regrouped``: a replay has no log that would stamp them anew.
+    regrouped_at: list[int] = field(default_factory=list)
+    #: processed, dead_letter, quarantined, late, duplicate.
+    outcomes: Counter[str] = field(default_factory=Counter)
+    #: Reasons of quarantine.
+    reasons: Counter[str] = field(default_factory=Counter)
+    unknown_fields: int = 0
+    #: Series forgotten after their give-up time.
+    expired: int = 0
+    watermark: int | None = None
+    entities: int = 0
+    silent_fraction: float = 0.0
+
+
+class DetectStage:
+    """State of one (topic, partition). ``rules`` and ``registry`` are immutable and replaced by :meth:`switch`."""
+
+    def __init__(
+        self, topic: str, partition: int, rules: RuleBook, registry: Registry, settings: DetectSettings | None = None,
+        gate_settings: Any = None,
+    ) -> None:
+        self.topic, self.partition = topic, partition
+        self.settings = settings or DetectSettings()
+        stream = stream_of(topic, self.settings.topic_prefix)
+        if stream is None:
+            raise Mend("is no input topic", where=topic, mend="see `citywatch topics list`")
+        self.stream = stream
+        self.rules, self.registry = rules, registry
+        self.shard = Shard(stream, partition, registry, self.settings, gate_settings)
+        live_ms = round(self.settings.live_limit_s.get(stream, 86_400.0) * 1000)
+        self.context = Context(self.settings.default_city, live_ms, registry.revision, _fences(registry))
+        self.watched = Watched()
+        self.clock: int | None = None
+        self._switches = 0
+        self._cities = self._all_cities()
+        for place, rule in enumerate(rules.rules):
+            if rule.match.stream == stream:
+                self.watched.add(RuleRunner(rules, rule, place, self.context))
+
+    # --- the three ways time passes -----------------------------------------------------------------------------------------
+
+    def process(self, raw: RawBatch) -> Detected:
+        """Records of this partition, in the order of their offsets, behind everything processed before."""
+        out, told = Detected(), _Told()
+        count = len(raw)
+        if count:
+            arrivals = np.array(raw.arrivals, dtype=np.int64)
+            if self.clock is None:
+                self._begin(int(arrivals[0]))
+            assert self.clock is not None
+            clock = np.maximum(np.maximum.accumulate(arrivals), self.clock)
+            start = 0
+            while start < count:
+                self._sweeps(int(clock[start]), raw.offsets[start], out, told)
+                stop = int(np.searchsorted(clock, self._grid_after(int(clock[start])), side="left"))
+                part = raw if start == 0 and stop == count else raw.cut(start, stop)
+                self._segment(part, clock[start:stop], out, told)
+                start = stop
+        return self._finish(out, told)
+
+    def idle(self, now: int, next_offset: int) -> Detected:
+        """Time has come to ``now`` (ms) without a record: a fetch begun after now + skew came back empty at the high water."""
+        out, told = Detected(), _Told()
+        if self.clock is not None and now > self.clock:
+            self._sweeps(now, next_offset, out, told)
+            self._ticks(now, next_offset, told)
+            self._progress(self.clock, now, next_offset, told)
+            self.clock = now
+        return self._finish(out, told)
+
+    def switch(self, *, rules: RuleBook | None = None, registry: Registry | None = None, next_offset: int) -> Detected:
+        """Other rules or another registry from ``next_offset`` on; announced per city by control records (D6)."""
+        out, told = Detected(), _Told()
+        now = max(self.clock or 0, 1)
+        started = self.clock is not None
+        if registry is not None:
+            self.registry = registry
+            self.context.registry_revision = registry.revision
+            self.context.fences = _fences(registry)
+            self._cities = self._all_cities()
+            for runner in self.watched.runners:
+                runner.registry_changed()
+            self._resync(self.shard.switch(registry, now), now, next_offset, told)
+            self._watch(self.shard.fresh(), first_row=False)
+        if rules is not None:
+            self._rules(rules, now, next_offset, told)
+        for city in self._cities:
+            source = Source("", 0, next_offset, tick=now)
+            order = (next_offset, now, 0, _CONTROL_PLACE, 0)
+            if registry is not None:
+                told(order, Control(control="registry", city=city, arrival_ts=now, source=source, registry_revision=registry.revision))
+            if rules is not None:
+                told(order, Control(control="rules", city=city, arrival_ts=now, source=source, fingerprint=rules.fingerprint))
+        self._switches += 1
+        return self._finish(out, told, _SWITCH_N + 10_000 * self._switches)
+
+    # --- one stretch of records without a sweep in it ------------------------------------------------------------------------------
+
+    def _segment(self, raw: RawBatch, clock: Int64, out: Detected, told: _Told) -> None:
+        assert self.clock is not None
+        found = self.shard.admit(raw)
+        out.dead.extend(found.dead)
+        out.quarantined.extend(found.quarantined)
+        out.unknown_fields += found.unknown_fields
+        out.outcomes.update(found.outcomes)
+        out.reasons.update(item.reason for item in found.quarantined)
+        batch = found.batch
+        self._watch(self.shard.fresh())
+        offsets = np.array(raw.offsets, dtype=np.int64)
+        until = int(clock[-1])
+
+        def at(tick: int) -> int:
+            return int(offsets[np.searchsorted(clock, tick, side="left")])
+
+        times: Int64 | None = None
+        if len(batch):
+            times = clock[np.searchsorted(offsets, batch.offset)]
+            if self.stream == "sensor":
+                out.regrouped.extend(regroup(batch, self.shard.groups))
+                out.regrouped_at.extend(times[self.shard.groups.mask[batch.slot]].tolist())
+        self._advance(batch, times, until, at, told)
+        self._progress(self.clock, until, None, told, clock, offsets, batch, times)
+        self.clock = until
+
+    def _advance(self, batch: Batch, times: Int64 | None, until: int, at: Any, told: _Told) -> None:
+        assert self.clock is not None
+        if not len(batch):
+            for runner in self.watched.ticking:
+                runner.advance(None, [], None, self.clock, until, at, told)
+            return
+        pieces = rounds(batch.slot)
+        plan = self.watched.plan(batch.slot)
+        late = batch.late if batch.late.any() else None
+        for runner in self.watched.runners:
+            rows = plan.get(runner.place)
+            if rows is None and not runner.ticks:
+                continue
+            mine: list[NDArray[Any]] = []
+            if rows is not None:
+                for piece in pieces:
+                    chosen = piece if rows is True else piece[rows[piece]]
+                    if late is not None and not runner.takes_late:
+                        chosen = chosen[~late[chosen]]
+                    if len(chosen):
+                        mine.append(chosen)
+            runner.advance(batch, mine, times, self.clock, until, at, told)
+
+    def _ticks(self, until: int, offset: int, told: _Told) -> None:
+        assert self.clock is not None
+        for runner in self.watched.ticking:
+            runner.advance(None, [], None, self.clock, until, lambda tick: offset, told)
+
+    # --- registered series, forgetting, progress --------------------------------------------------------------------------------------
+
+    def _begin(self, arrival: int) -> None:
+        """The first record of all: from now on registered entities are expected to speak."""
+        step = self.settings.progress_s * 1000
+        # The grid before the first record, so that this record announces the source.
+        self.clock = (arrival // step) * step - 1
+        self.shard.expect(self.clock)
+        self._watch(self.shard.fresh(), first_row=False)
+
+    def _watch(self, slots: Iterable[int], first_row: bool = True) -> None:
+        for slot in slots:
+            self.watched.sync(slot, self.shard.facts[slot], first_row)
+
+    def _resync(self, slots: Iterable[int], now: int, offset: int, told: _Told) -> None:
+        """The facts of these slots are other ones: rules take them up, follow them, or let go of them."""
+        for slot in slots:
+            series = self.shard.facts[slot]
+            for runner in self.watched.sync(slot, series, first_row=False):
+                runner.drop(slot, now, offset, told, "the registry no longer places it under this rule")
+
+    def _sweeps(self, until: int, offset: int, out: Detected, told: _Told) -> None:
+        """Forget series that gave up and follow the registry's effective dates, at every due time of the grid up to ``until``."""
+        assert self.clock is not None
+        while (due := self.shard.sweep_due()) is not None:
+            now = self._grid_after(max(due - 1, self.clock))
+            if now > until:
+                return
+            self._ticks(now, offset, told)
+            self._progress(self.clock, now, offset, told)
+            self.clock = now
+            gone, changed = self.shard.sweep(now)
+            for slot in gone:
+                for runner in self.watched.leave(slot):
+                    runner.drop(slot, now, offset, told, "nothing heard for its give-up time")
+            self.shard.forget(gone)
+            out.expired += len(gone)
+            self._resync(changed, now, offset, told)
+
+    def _grid_after(self, ms: int) -> int:
+        step = self.settings.sweep_s * 1000
+        return (ms // step + 1) * step
+
+    def _progress(
+        self, since: int, until: int, offset: int | None, told: _Told,
+        clock: Int64 | None = None, offsets: Int64 | None = None, batch: Batch | None = None, times: Int64 | None = None,
+    ) -> None:
+        """One progress record per city each time the clock passes the grid of ``progress_s``; the last one where it passes many."""
+        step = self.settings.progress_s * 1000
+        if clock is None or offsets is None:
+            if until // step > since // step:
+                self._tell_progress(until // step * step, offset or 0, told)
+            return
+        before = np.concatenate([[since], clock[:-1]])
+        heard = 0
+        for i in np.flatnonzero(clock // step > before // step).tolist():
+            if batch is not None and times is not None and len(batch):
+                until_row = int(np.searchsorted(batch.offset, offsets[i], side="left"))
+                self.shard.hear(batch.slot[heard:until_row], times[heard:until_row])
+                heard = until_row
+            self._tell_progress(int(clock[i]) // step * step, int(offsets[i]), told)
+        if batch is not None and times is not None:
+            self.shard.hear(batch.slot[heard:], times[heard:])
+
+    def _tell_progress(self, tick: int, offset: int, told: _Told) -> None:
+        share = self.shard.silent_fraction(tick)
+        for city in self._cities:
+            control = Control(
+                control="tick", city=city, arrival_ts=tick, source=Source("", 0, offset, tick=tick), silent_fraction=share,
+                registry_revision=self.registry.revision,
+            )
+            told((offset, tick, 0, _CONTROL_PLACE, 0), control)
+
+    def _all_cities(self) -> list[str]:
+        return sorted({self.settings.default_city, *self.registry.cities()})
+
+    # --- rules -----------------------------------------------------------------------------------------------------------------------------
+
+    def _rules(self, book: RuleBook, now: int, offset: int, told: _Told) -> None:
+        held = {runner.state_key: runner for runner in self.watched.runners}
+        fresh: list[RuleRunner] = []
+        kept: list[RuleRunner] = []
+        for place, rule in enumerate(book.rules):
+            if rule.match.stream != self.stream:
+                continue
+            runner = held.pop(book.state_keys[rule.name], None)
+            if runner is None:
+                runner = RuleRunner(book, rule, place, self.context)
+                fresh.append(runner)
+            else:
+                runner.of_book(book, rule, place)
+            kept.append(runner)
+        for runner in held.values():
+            runner.close(now, offset, told, "the rule has left the rulebook or is another one now")
+        self.rules = book
+        self.watched = Watched(kept)
+        for slot in self.shard.live():
+            self.watched.sync(slot, self.shard.facts[slot], first_row=False)
+
+    # --- the end of a call, and state ------------------------------------------------------------------------------------------------------------
+
+    def _finish(self, out: Detected, told: _Told, base: int = 0) -> Detected:
+        out.signals = told.in_order(self.topic, self.partition, base)
+        out.watermark = self.shard.watermark
+        out.entities = self.shard.entities
+        out.silent_fraction = self.shard.silent_fraction(self.clock) if self.clock is not None else 0.0
+        return out
+
+    def snapshot(self) -> dict[str, Any]:
+        """Numbers, text, bytes and numpy arrays only; rules under their state key, so that a reload keeps unchanged ones."""
+        return {
+            "format": FORMAT,
+            "clock": self.clock,
+            "switches": self._switches,
+            "registry_revision": self.registry.revision,
+            "rules_fingerprint": self.rules.fingerprint,
+            "shard": self.shard.snapshot(),
+            "rules": {runner.state_key: runner.snapshot() for runner in self.watched.runners},
+        }
+
+    @classmethod
+    def restore(
+        cls, topic: str, partition: int, rules: RuleBook, registry: Registry, settings: DetectSettings | None,
+        saved: Mapping[str, Any], gate_settings: Any = None,
+    ) -> DetectStage:
+        """The stage as it was; rules that are new or changed since begin afresh over the series that are known."""
+        if saved.get("format") != FORMAT:
+            raise Mend(f"format {saved.get('format')!r} of a detect stage's state", mend=f"this version reads format {FORMAT}; use --rebuild-from")
+        stage = cls(topic, partition, rules, registry, settings, gate_settings)
+        stage.clock = None if saved["clock"] is None else int(saved["clock"])
+        stage._switches = int(saved["switches"])
+        stage.shard.restore(saved["shard"], stage.clock or 0)
+        for runner in stage.watched.runners:
+            state = saved["rules"].get(runner.state_key)
+            if state is not None:
+                runner.restore(state, stage.shard.facts)
+        for slot in stage.shard.live():
+            series = stage.shard.facts[slot]
+            stage.watched.note(slot, series)
+        return stage
+
+
+class _Told:
+    """Signals and controls of one call with their place; sorted and numbered at the end."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        self._found: list[tuple[Order, int, Signal | Control]] = []
+
+    def __call__(self, order: Order, record: Signal | Control) -> None:
+        self._found.append((order, len(self._found), record))
+
+    def in_order(self, topic: str, partition: int, base: int) -> list[Signal | Control]:
+        found = sorted(self._found, key=lambda item: (item[0], item[1]))
+        n, place = 0, (-1, -1)
+        for order, _, record in found:
+            n = n + 1 if (order[0], order[1]) == place else base
+            place = (order[0], order[1])
+            tick = 0 if order[1] == RECORD else order[1]
+            record.source = Source(topic, partition, order[0], n, tick)
+        return [record for _, _, record in found]
+
+
+def _fences(registry: Registry) -> FenceSet:
+    found = (registry.asset(facts.asset_id) for facts in registry.assets("site"))
+    return FenceSet.from_assets(asset for asset in found if asset is not None)

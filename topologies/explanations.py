@@ -1,0 +1,45 @@
+"""What a signal says in plain words: what was measured, against which bound, since when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from detectors.alarm import Transition
+from detectors.base import Series
+from detectors.rule import Rule
+
+
+def moment(ms: int) -> str:
+    """UTC time of an epoch in milliseconds.
+
+    >>> moment(1_700_000_000_000)
+    '2023-11-14T22:13:20Z'
+    """
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"{ms} ms"
+
+
+def explain(rule: Rule, change: Transition, series: Series, value: float | None, text: str | None) -> str:
+    """One sentence per signal; the detector's own words first where it has any."""
+    what = text or _measured(series, value)
+    bound = "" if change.threshold != change.threshold else _bound(rule, change)
+    since = f"since {moment(change.since_ts)}"
+    if change.phase == "cleared":
+        return f"{what}; cleared{bound and f' ({bound})'} {since}"
+    eased = ", eased" if change.before and change.level > change.before else ""
+    return "; ".join(part for part in (what, bound and f"{bound}{eased}", since) if part)
+
+
+def _measured(series: Series, value: float | None) -> str:
+    name = series.metric or series.kind or series.stream
+    unit = f" {series.unit}" if series.unit and series.unit != "1" else ""
+    return name if value is None else f"{name} {value:.6g}{unit}"
+
+
+def _bound(rule: Rule, change: Transition) -> str:
+    beyond = "at or below" if rule.direction == "below" else "at or above"
+    if change.phase == "cleared":
+        beyond = "back above" if rule.direction == "below" else "back below"
+    return f"{beyond} {change.threshold:.6g} (level {change.level})"

@@ -1,0 +1,102 @@
+"""From the registry's facts of an asset to the series a detector knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from detectors.base import Series
+from streams.batch import Float64
+from streams.registry import Facts, Registry
+from streams.vocabulary import METRICS
+
+#: Kind of asset that speaks on a stream and may be missed; a camera speaks only when it sees something, a caller when they call.
+ASSET_KIND = {"sensor": "sensor", "vehicle": "vehicle"}
+#: States of a truck as numbers, in the order of what is wrong with them; "unknown" is NaN.
+_STATES: dict[str, dict[str, float]] = {
+    "load": {"empty": 0.0, "half": 1.0, "full": 2.0},
+    "lid": {"closed": 0.0, "open": 1.0},
+    "hopper": {"down": 0.0, "up": 1.0},
+}
+_FOREVER = int(np.iinfo(np.int64).max)
+
+
+def series_of(stream: str, key: tuple[str, str | None], kind: str | None, registry: Registry, now: int) -> Series:
+    """The series of a slot with the facts that hold at ``now``.
+
+    ``kind`` is what the record said of itself (vehicle kind, hotline); the registry's attribute ``vehicle_kind`` is stronger.
+    """
+    entity, second = key
+    if stream == "video":
+        kind = second
+    facts = registry.at(entity, now) if stream != "hotline" else None
+    if facts is None and stream == "group":
+        members = registry.members(entity, now)
+        facts = registry.at(members[0], now) if members else None
+        if facts is not None:
+            # A group nobody registered as an asset stands where its first member does.
+            place = {"city": facts.city or "", "lat": facts.lat, "lon": facts.lon, "grid_code": facts.grid_code}
+            return Series(entity, None, stream, gateway=facts.gateway, group=entity, **place)  # type: ignore[arg-type]
+    if facts is None:
+        return Series(entity, second, stream, unit=canonical_unit(second) if stream == "sensor" else None, kind=kind)
+    # Limits and expected interval belong to the metric the registry names; other metrics of the same device have none of it.
+    own = stream != "sensor" or facts.metric is None or facts.metric == second
+    if stream == "vehicle":
+        named = facts.attributes.get("vehicle_kind")
+        kind = named if isinstance(named, str) else kind
+    return Series(
+        entity,
+        second,
+        stream,
+        registered=True,
+        city=facts.city or "",
+        lat=facts.lat,
+        lon=facts.lon,
+        grid_code=facts.grid_code,
+        gateway=facts.gateway,
+        group=facts.group,
+        unit=canonical_unit(second) if stream == "sensor" else None,
+        kind=kind,
+        # A camera is heard per kind of event, of which most stay away for days: silence of one kind says nothing.
+        interval_s=facts.interval_s if own and stream != "video" else None,
+        report_after_s=facts.report_after_s if own and stream != "video" else None,
+        give_up_after_s=facts.give_up_after_s if own and stream != "video" else None,
+        limits=facts.limits if own else {},
+        attributes=facts.attributes,
+    )
+
+
+def canonical_unit(metric: str | None) -> str | None:
+    """The unit readings of a metric have behind the gate; None for a metric the vocabulary does not know."""
+    known = METRICS.get(metric or "")
+    return known.unit if known is not None else None
+
+
+def partition_key(facts: Facts) -> str:
+    """The key an asset's records come under: its own id, unless ``attributes.key`` is ``gateway`` or another id."""
+    named = facts.attributes.get("key")
+    if named == "gateway" and facts.gateway:
+        return facts.gateway
+    return named if isinstance(named, str) and named else facts.asset_id
+
+
+def next_boundary(registry: Registry, entity: str, now: int) -> int:
+    """The next time (ms) after ``now`` at which the facts of an asset change by date."""
+    dates = [
+        date
+        for period in registry.periods(entity)
+        for date in (period.valid_from, period.valid_to)
+        if date is not None and date > now
+    ]
+    return min(dates, default=_FOREVER)
+
+
+def state_columns(records: Sequence[Any]) -> dict[str, Float64]:
+    """Load, lid and hopper of vehicle fixes as columns, as the detectors of vehicles read them."""
+    nan = float("nan")
+    return {
+        name: np.array([codes.get(getattr(record, f"{name}_state"), nan) for record in records], dtype=np.float64)
+        for name, codes in _STATES.items()
+    }

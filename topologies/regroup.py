@@ -1,0 +1,30 @@
+"""Readings of grouped sensors are sent on under the key of their group (D7), so that a group's state is in one place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streams.batch import Batch, Bool
+from streams.records import Reading
+
+
+class Groups:
+    """Group id per shard slot, with a mask so that a batch without grouped sensors costs one gather."""
+
+    def __init__(self) -> None:
+        self.ids: list[str | None] = []
+        self.mask: Bool = np.zeros(64, dtype=np.bool_)
+
+    def set(self, slot: int, group: str | None) -> None:
+        while slot >= len(self.mask):
+            self.mask = np.concatenate([self.mask, np.zeros(len(self.mask), dtype=np.bool_)])
+        while slot >= len(self.ids):
+            self.ids.append(None)
+        self.ids[slot] = group
+        self.mask[slot] = group is not None
+
+
+def regroup(batch: Batch, groups: Groups) -> list[tuple[str, Reading]]:
+    """(group id, reading) of the rows whose sensor is in a group, in the order of the log."""
+    chosen = groups.mask[batch.slot].nonzero()[0]
+    return [(groups.ids[int(batch.slot[i])] or "", batch.records[i]) for i in chosen.tolist()]

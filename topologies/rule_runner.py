@@ -1,0 +1,377 @@
+"""One rule on one shard: match series, give them dense slots, measure, judge, hold, and say it as signals.
+
+A rule sees its own series only, in slots of its own (0, 1, 2 …), so that a detector's arrays are as long as the rule has
+series. ``local`` maps the shard's slots to them. Rules do not see each other: each is advanced over a batch by itself and
+the stage puts their signals into the order of the log afterwards, which is why no batch needs to be cut where only another
+rule has a timer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.alarm import Alarm, Transition
+from detectors.base import Detector, Measures, Series
+from detectors.ladder import Ladder
+from detectors.rule import Rule
+from detectors.rulebook import RuleBook
+from streams.batch import Batch, Int32, Int64, rounds
+from streams.records import Point, Signal, Source
+from topologies.explanations import explain
+from topologies.rule_match import matches
+
+TICK_MS = 1000
+#: Where a signal of a record (not of a tick) stands among those of its offset.
+RECORD = 2**62
+#: (offset, tick or RECORD, part of an array record, rule, count): the order of signals of one source.
+Order = tuple[int, int, int, int, int]
+Emit = Callable[[Order, Signal], None]
+#: Offset of the first record with running-max arrival at or after a grid time.
+OffsetAt = Callable[[int], int]
+
+
+def grid_after(ms: int) -> int:
+    """The first grid time at or after ``ms``.
+
+    >>> grid_after(1000), grid_after(1001)
+    (1000, 2000)
+    """
+    return -(-ms // TICK_MS) * TICK_MS
+
+
+class RuleRunner:
+    """States of one rule in one shard.
+
+    ``place`` is the rule's position in the book, the last tie-break in the order of signals. ``fresh`` is told of signals.
+    """
+
+    def __init__(self, book: RuleBook, rule: Rule, place: int, context: Context) -> None:
+        self.rule = rule
+        self.place = place
+        self.context = context
+        self.version = book.version(rule)
+        self.state_key = book.state_keys[rule.name]
+        self.series: list[Series] = []
+        self.detector: Detector[Any] = book.detector(rule)(book.params[rule.name], self.series)
+        self.ladder = Ladder(rule.levels, rule.direction, self.series)
+        self.alarm = Alarm.of(rule, self.ladder)
+        #: Shard slot -> own slot, −1 where the rule does not watch the series.
+        self.local: Int32 = np.full(0, -1, dtype=np.int32)
+        self._shard_slot: list[int] = []
+        self._free: list[int] = []
+        self._own: dict[int, str] = {}
+        self._unheard: set[int] = set()
+        self._last_tick = 0
+        self._position: dict[int, tuple[float, float]] = {}
+        kind = type(self.detector)
+        self.ticks = kind.due is not Detector.due
+        self.takes_late = kind.takes_late
+        # "rule:entity:ts" must be one alarm; an entity with several watched metrics has an alarm for each.
+        self._one_metric = rule.match.stream != "sensor" or len(rule.match.metrics) == 1
+        self._attach()
+
+    def _attach(self) -> None:
+        """Detectors that look at other assets (fences) are given those of the registry."""
+        attach = getattr(self.detector, "attach", None)
+        if attach is not None:
+            attach(self.context.fences)
+
+    # --- series ----------------------------------------------------------------------------------------------------------
+
+    def watch(self, slot: int, series: Series, first_row: bool = False) -> bool:
+        """Look at a new or changed series of the shard; True where the rule watches it now.
+
+        ``first_row``: the series is new because of a row, so a detector with timers hears of it with that row and not
+        before, wherever the batch was cut.
+        """
+        if slot >= len(self.local):
+            room = np.full(max(slot + 1, 2 * len(self.local), 64) - len(self.local), -1, dtype=np.int32)
+            self.local = np.concatenate([self.local, room])
+        own = int(self.local[slot])
+        if not matches(self.rule.match, series):
+            return False
+        if own < 0:
+            if self._free:
+                own = self._free.pop()
+                self.series[own] = series
+                self._shard_slot[own] = slot
+                self.ladder.changed([own])
+            else:
+                own = len(self.series)
+                self.series.append(series)
+                self._shard_slot.append(slot)
+                self.detector.grow(own + 1)
+                self.alarm.grow(own + 1)
+            self.local[slot] = own
+        else:
+            self.series[own] = series
+            self.ladder.changed([own])
+        if first_row and self.ticks:
+            self._unheard.add(own)
+        else:
+            self._unheard.discard(own)
+            self.detector.changed([own])
+        return True
+
+    def watched(self, slot: int) -> bool:
+        return slot < len(self.local) and self.local[slot] >= 0
+
+    def drop(self, slot: int, now: int, offset: int, emit: Emit, why: str) -> None:
+        """Stop watching a series of the shard; an alarm that is raised is told as cleared first."""
+        own = int(self.local[slot])
+        self._end(own, now, offset, emit, why)
+        which = np.array([own], dtype=np.int64)
+        self.detector.forget(which)
+        self.alarm.forget(which)
+        self._own.pop(own, None)
+        self._unheard.discard(own)
+        self._position.pop(own, None)
+        self.local[slot] = -1
+        self._shard_slot[own] = -1
+        self.series[own] = Series("")
+        self._free.append(own)
+
+    def close(self, now: int, offset: int, emit: Emit, why: str) -> None:
+        """The rule leaves the book: every raised alarm is told as cleared."""
+        for own in self.alarm.active().tolist():
+            self._end(own, now, offset, emit, why)
+
+    def _end(self, own: int, now: int, offset: int, emit: Emit, why: str) -> None:
+        level = self.alarm.level(own)
+        if not level:
+            return
+        raised = self.alarm.raised_ts(own)
+        gone = Transition(0, own, "cleared", level, level, raised, raised, max(now, raised), float("nan"))
+        self._tell(gone, tick_order(offset, now, self.place), now, None, None, emit, text=why)
+
+    # --- time and rows -----------------------------------------------------------------------------------------------------
+
+    def advance(
+        self,
+        batch: Batch | None,
+        pieces: Sequence[NDArray[Any]],
+        clock: Int64 | None,
+        since: int,
+        until: int,
+        at: OffsetAt,
+        emit: Emit,
+    ) -> None:
+        """Show the rows of ``pieces`` (rounds of the batch: no series twice in one) and every due tick with
+        ``since`` < tick ≤ ``until``, in the order of arrival. ``clock`` is the running maximum of arrival per row."""
+        if not self.ticks:
+            if batch is not None:
+                for rows in pieces:
+                    self._rows(batch, rows, emit)
+            return
+        rows = np.sort(np.concatenate(pieces)) if len(pieces) > 1 else pieces[0] if pieces else np.zeros(0, dtype=np.intp)
+        times = clock[rows] if clock is not None else np.zeros(0, dtype=np.int64)
+        done = 0
+        # A timer that is set late (a series that is new, a rule that is new) does not fire in the past.
+        self._last_tick = max(self._last_tick, since // TICK_MS * TICK_MS)
+        while True:
+            tick = self._next_tick()
+            stop = tick if tick is not None and tick <= until else None
+            if done < len(rows) and (stop is None or times[done] < stop):
+                # Rows may bring a timer forward, but none into their own second.
+                end = int(np.searchsorted(times, (int(times[done]) // TICK_MS + 1) * TICK_MS, side="left"))
+                assert batch is not None
+                self._second(batch, rows[done:end], emit)
+                self._last_tick = max(self._last_tick, int(times[done]) // TICK_MS * TICK_MS)
+                done = end
+            elif stop is None:
+                return
+            else:
+                self._tick(stop, at(stop), emit)
+
+    def _next_tick(self) -> int | None:
+        due = self.detector.due()
+        return None if due is None else max(grid_after(due), self._last_tick + TICK_MS)
+
+    def _tick(self, now: int, offset: int, emit: Emit) -> None:
+        self._last_tick = now
+        said = self.detector.tick(now)
+        if said is None or said.slot is None or not len(said.slot):
+            return
+        slot = said.slot.astype(np.int32)
+        for change in self.alarm.step(slot, said.measure, np.full(len(slot), now, dtype=np.int64)):
+            self._tell(change, tick_order(offset, now, self.place), now, said, None, emit)
+
+    def _second(self, batch: Batch, rows: NDArray[Any], emit: Emit) -> None:
+        slot = self.local[batch.slot[rows]]
+        if len(rows) == 1 or len(np.unique(slot)) == len(rows):
+            self._rows(batch, rows, emit)
+            return
+        for piece in rounds(slot):
+            self._rows(batch, rows[piece], emit)
+
+    def _rows(self, batch: Batch, rows: NDArray[Any], emit: Emit) -> None:
+        """Rows of distinct series."""
+        part = batch.take(rows, self.local[batch.slot[rows]])
+        if self._unheard:
+            new = [own for own in part.slot.tolist() if own in self._unheard]
+            if new:
+                self._unheard.difference_update(new)
+                self.detector.changed(new)
+        measures = self.detector.measure(part)
+        if self.ticks and part.stream == "vehicle":
+            self._remember(part)
+        for change in self.alarm.step(part.slot, measures.measure, part.ts):
+            order = (int(part.offset[change.row]), RECORD, int(part.part[change.row]), self.place, 0)
+            self._tell(change, order, int(part.arrival[change.row]), measures, part, emit)
+
+    def _remember(self, part: Batch) -> None:
+        """Where vehicles were last: a tick has no position of its own."""
+        lat, lon = part.columns.get("lat"), part.columns.get("lon")
+        if lat is not None and lon is not None:
+            self._position.update(zip(part.slot.tolist(), zip(lat.tolist(), lon.tolist(), strict=True), strict=True))
+
+    # --- signals ---------------------------------------------------------------------------------------------------------------
+
+    def _tell(
+        self,
+        change: Transition,
+        order: Order,
+        arrival: int,
+        measures: Measures | None,
+        part: Batch | None,
+        emit: Emit,
+        text: str | None = None,
+    ) -> None:
+        series, rule, row = self.series[change.slot], self.rule, change.row
+        record = part.records[row] if part is not None else None
+        own_id = getattr(record, "call_id", None) or getattr(record, "event_id", None)
+        if change.phase == "raised" and own_id is not None:
+            self._own[change.slot] = own_id
+        named = self._own.get(change.slot) or str(change.raised_ts)
+        if change.phase == "cleared" or rule.momentary:
+            self._own.pop(change.slot, None)
+        who = series.entity if self._one_metric or series.metric is None else f"{series.entity}/{series.metric}"
+        value, expected, score = _numbers(measures, row)
+        lat, lon = self._where(part, row, change.slot, series)
+        late = part is not None and bool(part.late[row])
+        reading = part.columns["value"][row] if part is not None and "value" in part.columns else None
+        signal = Signal(
+            signal_id=f"{rule.name}:{who}:{named}",
+            city=series.city or self.context.default_city,
+            category=rule.category,
+            hazard=rule.hazard,
+            rule=rule.name,
+            rule_version=self.version,
+            entity=series.entity,
+            stream=rule.match.stream,
+            ts=change.ts,
+            arrival_ts=arrival,
+            level=change.level,
+            phase=change.phase,
+            source=Source("", 0, order[0]),
+            metric=series.metric,
+            location=Point((lon, lat)) if lat is not None and lon is not None else None,
+            radius_m=rule.radius_m,
+            grid_code=series.grid_code,
+            gateway=series.gateway,
+            # Beside an expectation the reading itself is the value; else the measure, which is what the threshold judges.
+            value=float(reading) if expected is not None and reading is not None and reading == reading else value,
+            expected=expected,
+            unit=series.unit,
+            threshold=None if change.threshold != change.threshold else change.threshold,
+            score=score,
+            witness=getattr(record, "caller", None) or getattr(record, "track_id", None),
+            momentary=rule.momentary,
+            registry_revision=self.context.registry_revision,
+            historical=late or (part is not None and arrival - int(part.ts[row]) > self.context.live_limit_ms),
+        )
+        if text is None and measures is not None and measures.explain is not None:
+            text = measures.explain(row)
+        signal.explanation = explain(rule, change, series, value, text)
+        emit(order, signal)
+
+    def _where(
+        self, part: Batch | None, row: int, own: int, series: Series
+    ) -> tuple[float | None, float | None]:
+        """Position of the row where it has one, else of the series, else where it was last."""
+        if part is not None and "lat" in part.columns and "lon" in part.columns:
+            lat, lon = float(part.columns["lat"][row]), float(part.columns["lon"][row])
+            if lat == lat and lon == lon:
+                return lat, lon
+        if series.lat is not None and series.lon is not None:
+            return series.lat, series.lon
+        return self._position.get(own, (None, None))
+
+    # --- state -------------------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        positions = sorted(self._position.items())
+        return {
+            "shard_slot": np.array(self._shard_slot, dtype=np.int32),
+            "free": np.array(self._free, dtype=np.int32),
+            "own_slot": np.array(sorted(self._own), dtype=np.int32),
+            "own_id": [self._own[slot] for slot in sorted(self._own)],
+            "position_slot": np.array([slot for slot, _ in positions], dtype=np.int32),
+            "position": np.array([where for _, where in positions], dtype=np.float64).reshape(-1, 2),
+            "last_tick": self._last_tick,
+            "detector": self.detector.snapshot(),
+            "alarm": self.alarm.snapshot(),
+        }
+
+    def restore(self, saved: Mapping[str, Any], facts: Sequence[Series]) -> None:
+        """Take a snapshot back; ``facts`` are those of the shard's slots now."""
+        shard_slots = [int(slot) for slot in saved["shard_slot"]]
+        self.series.extend(facts[slot] if slot >= 0 else Series("") for slot in shard_slots)
+        self._shard_slot = shard_slots
+        self._free = [int(slot) for slot in saved["free"]]
+        self.local = np.full(max(64, len(facts)), -1, dtype=np.int32)
+        for own, slot in enumerate(shard_slots):
+            if slot >= 0:
+                self.local[slot] = own
+        self._own = dict(zip((int(s) for s in saved["own_slot"]), saved["own_id"], strict=True))
+        self._position = {
+            int(slot): (float(where[0]), float(where[1]))
+            for slot, where in zip(saved["position_slot"], saved["position"], strict=True)
+        }
+        self._last_tick = int(saved["last_tick"])
+        size = len(self.series)
+        self.detector.grow(size)
+        self.detector.restore(saved["detector"])
+        self.detector.grow(size)
+        self.detector.changed([own for own, slot in enumerate(shard_slots) if slot >= 0])
+        self.alarm.restore(saved["alarm"])
+        self.alarm.grow(size)
+
+    def of_book(self, book: RuleBook, rule: Rule, place: int) -> None:
+        """Go on under another book whose rule has the same state key: only what is said may have changed."""
+        self.rule, self.place, self.version = rule, place, book.version(rule)
+        self.state_key = book.state_keys[rule.name]
+
+    def registry_changed(self) -> None:
+        self._attach()
+
+
+class Context:
+    """What all rules of a shard share: the city, the limit of live signals, the registry's revision and fences."""
+
+    __slots__ = ("default_city", "fences", "live_limit_ms", "registry_revision")
+
+    def __init__(self, default_city: str, live_limit_ms: int, registry_revision: int, fences: Any) -> None:
+        self.default_city = default_city
+        self.live_limit_ms = live_limit_ms
+        self.registry_revision = registry_revision
+        self.fences = fences
+
+
+def tick_order(offset: int, tick: int, place: int) -> Order:
+    return (offset, tick, 0, place, 0)
+
+
+def _numbers(measures: Measures | None, row: int) -> tuple[float | None, float | None, float | None]:
+    """(measure, expected, score) of one row, None where the detector has none."""
+    if measures is None:
+        return None, None, None
+    found: list[float | None] = []
+    for array in (measures.measure, measures.expected, measures.score):
+        number = float(array[row]) if array is not None else float("nan")
+        found.append(number if number == number and abs(number) != float("inf") else None)
+    return found[0], found[1], found[2]

@@ -1,0 +1,281 @@
+"""What one partition of an input stream knows: the gate's memory, its series with the registry's facts, and who is silent.
+
+A shard's slots are those of the gate's :class:`streams.series.SeriesIndex`, except on the stream ``group``, where readings of many
+sensors belong to one series, the group, which is the record's key.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from detectors.base import Series
+from streams.batch import Batch, Int64, RawBatch
+from streams.codec import decode
+from streams.event_time import Watermark
+from streams.gate import Gate, GateSettings
+from streams.records import DeadLetter, Quarantined
+from streams.registry import Registry
+from streams.series import SeriesIndex, grown
+from topologies.facts import ASSET_KIND, next_boundary, partition_key, series_of, state_columns
+from topologies.partitioner import partition_of
+from topologies.regroup import Groups
+from topologies.settings_stages import DetectSettings
+
+_FOREVER = np.iinfo(np.int64).max
+
+
+@dataclass(slots=True)
+class Found:
+    """What codec and gate made of a raw batch; ``outcomes`` add up to its rows."""
+
+    batch: Batch
+    dead: list[DeadLetter]
+    quarantined: list[Quarantined]
+    unknown_fields: int
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+
+class Shard:
+    """``facts[slot]`` is the series of a slot; arrays of the shard are as long as its index."""
+
+    def __init__(
+        self, stream: str, partition: int, registry: Registry, settings: DetectSettings, gate: GateSettings | None = None
+    ) -> None:
+        self.stream, self.partition, self.settings = stream, partition, settings
+        self.registry = registry
+        self.gate = Gate(stream, registry, gate)
+        self.index: SeriesIndex = SeriesIndex() if stream == "group" else self.gate.series
+        self.facts: list[Series] = []
+        self.groups = Groups()
+        self._kinds: dict[int, str] = {}
+        self._fresh: list[int] = []
+        self._mark = Watermark(round(settings.lateness_s.get(stream, 60.0) * 1000))
+        self._give_up_ms = round(settings.give_up_s.get(stream, 172_800.0) * 1000)
+        #: Arrival last heard, ms of silence to report (0: not expected), next effective date; per slot.
+        self._heard: Int64 = np.zeros(0, dtype=np.int64)
+        self._after: Int64 = np.zeros(0, dtype=np.int64)
+        self._boundary: Int64 = np.zeros(0, dtype=np.int64)
+        self._sweep_due = _FOREVER
+
+    # --- rows ----------------------------------------------------------------------------------------------------------------
+
+    def admit(self, raw: RawBatch) -> Found:
+        """Decode and judge records; new series get their facts (ask :meth:`fresh`)."""
+        decoded = decode(self.stream, raw)
+        admitted = self.gate.admit(decoded, raw)
+        batch, fresh = admitted.batch, admitted.fresh
+        if self.stream == "group":
+            fresh = self._by_group(batch, raw)
+        elif self.stream in ("vehicle", "hotline") and fresh:
+            wanted = set(fresh)
+            for slot, record in zip(batch.slot.tolist(), batch.records, strict=True):
+                if slot in wanted and slot not in self._kinds:
+                    self._kinds[slot] = record.line if self.stream == "hotline" else record.kind
+        for slot in fresh:
+            self._settle(slot, self._first_arrival(batch, slot))
+        if self.stream == "vehicle":
+            batch.columns |= state_columns(batch.records)
+        self._mark.observe(batch.ts)
+        late = admitted.late
+        outcomes = Counter(
+            processed=len(batch) - late,
+            late=late,
+            duplicate=admitted.duplicates,
+            quarantined=len(admitted.quarantined),
+            dead_letter=len(decoded.dead),
+        )
+        return Found(batch, decoded.dead, admitted.quarantined, decoded.unknown_fields, +outcomes)
+
+    def _first_arrival(self, batch: Batch, slot: int) -> int:
+        rows = np.flatnonzero(batch.slot == slot)
+        return int(batch.arrival[rows[0]]) if len(rows) else int(self.index.last_arrival[slot])
+
+    def _by_group(self, batch: Batch, raw: RawBatch) -> list[int]:
+        """Rows of the internal topic belong to the group that is their key."""
+        if not len(batch):
+            return []
+        place = np.searchsorted(np.array(raw.offsets, dtype=np.int64), batch.offset)
+        ids = []
+        for i, record in zip(place.tolist(), batch.records, strict=True):
+            key = raw.keys[i]
+            facts = None if key else self.registry.latest(record.sensor_id)
+            ids.append(key.decode("utf-8", "replace")[:128] if key else (facts.group if facts and facts.group else record.sensor_id))
+        batch.slot, fresh = self.index.slots(ids, [None] * len(ids), batch.arrival)
+        return fresh
+
+    def hear(self, slot: Any, times: Int64) -> None:
+        """Rows of these slots came at these times (ascending)."""
+        self._heard[slot] = times
+
+    @property
+    def watermark(self) -> int | None:
+        return self._mark.value
+
+    @property
+    def entities(self) -> int:
+        return self.index.live
+
+    def live(self) -> list[int]:
+        """Slots in use, ascending."""
+        return [slot for slot in range(len(self.index)) if self.index.key(slot) is not None]
+
+    def fresh(self) -> list[int]:
+        """Slots given out since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    # --- facts ----------------------------------------------------------------------------------------------------------------
+
+    def _settle(self, slot: int, now: int) -> None:
+        """Facts of a new slot."""
+        size = len(self.index)
+        self._heard, self._after = grown(self._heard, size, now), grown(self._after, size, 0)
+        self._boundary = grown(self._boundary, size, _FOREVER)
+        while len(self.facts) < size:
+            self.facts.append(Series("", stream=self.stream))
+        self._heard[slot] = now
+        self._resolve(slot, now)
+        if not self.facts[slot].registered:
+            self._sweep_due = min(self._sweep_due, now + self._give_up_ms)
+        self._fresh.append(slot)
+
+    def _resolve(self, slot: int, now: int) -> bool:
+        """Facts that hold now; True where they are other ones than before."""
+        key = self.index.key(slot)
+        assert key is not None
+        series = series_of(self.stream, key, self._kinds.get(slot), self.registry, now)
+        self._boundary[slot] = boundary = next_boundary(self.registry, key[0], now)
+        self._sweep_due = min(self._sweep_due, boundary)
+        after = series.report_after_s or (3.0 * series.interval_s if series.interval_s else 0.0)
+        self._after[slot] = round(min(after, 1e9) * 1000) if series.registered and after > 0 else 0
+        self.groups.set(slot, series.group if self.stream == "sensor" else None)
+        changed = series != self.facts[slot]
+        self.facts[slot] = series
+        return changed
+
+    def expect(self, now: int) -> None:
+        """Slots for registered entities whose records come to this partition, so that one never heard is missed (D9)."""
+        kind = ASSET_KIND.get(self.stream)
+        if kind is None:
+            return
+        for facts in self.registry.assets(kind, now):
+            if not (facts.interval_s or facts.report_after_s) or (self.stream == "sensor" and facts.metric is None):
+                continue
+            if partition_of(partition_key(facts), self.settings.partitions) != self.partition:
+                continue
+            slot, new = self.index.add(facts.asset_id, facts.metric if self.stream == "sensor" else None, now)
+            if new:
+                self._settle(slot, now)
+
+    def switch(self, registry: Registry, now: int) -> list[int]:
+        """Another registry; returns the slots whose facts are other ones (new slots are :meth:`fresh`)."""
+        self.registry = registry
+        self.gate.switch(registry)
+        self._sweep_due = _FOREVER
+        changed = [slot for slot in self.live() if self._resolve(slot, now)]
+        self.expect(now)
+        self._due_again()
+        return changed
+
+    def silent_fraction(self, now: int) -> float:
+        """Share of the registered entities that are silent for longer than they should be."""
+        watched = self._after > 0
+        count = int(np.count_nonzero(watched))
+        return round(float(np.count_nonzero(watched & (now - self._heard > self._after))) / count, 6) if count else 0.0
+
+    # --- forgetting --------------------------------------------------------------------------------------------------------------
+
+    def sweep_due(self) -> int | None:
+        """Earliest time (ms) at which :meth:`sweep` could find something; may be too early."""
+        return None if self._sweep_due >= _FOREVER else self._sweep_due
+
+    def sweep(self, now: int) -> tuple[list[int], list[int]]:
+        """(slots to be forgotten, slots with new facts) at ``now``. Registered entities are never forgotten."""
+        gone: list[int] = []
+        changed: list[int] = []
+        for slot in self._candidates(now):
+            if self._boundary[slot] <= now and self._resolve(slot, now):
+                changed.append(slot)
+            if not self.facts[slot].registered and self.index.last_arrival[slot] + self._give_up_ms <= now:
+                gone.append(slot)
+        leaving = set(gone)
+        return gone, [slot for slot in changed if slot not in leaving]
+
+    def _candidates(self, now: int) -> list[int]:
+        size = len(self.facts)
+        due = (self.index.last_arrival[:size] + self._give_up_ms <= now) | (self._boundary[:size] <= now)
+        return [slot for slot in np.flatnonzero(due).tolist() if self.index.key(slot) is not None]
+
+    def forget(self, slots: Iterable[int]) -> None:
+        """Let series go, after the rules have."""
+        leaving = list(slots)
+        for slot in leaving:
+            self.facts[slot] = Series("", stream=self.stream)
+            self._kinds.pop(slot, None)
+            self._after[slot], self._boundary[slot] = 0, _FOREVER
+            self.groups.set(slot, None)
+        if self.index is self.gate.series:
+            self.gate.forget(leaving)
+        else:
+            self._forget_members(leaving)
+        self._due_again()
+
+    def _forget_members(self, leaving: list[int]) -> None:
+        """On the group stream, sensors the gate remembers are forgotten when they are as old as a group that is."""
+        if not leaving:
+            return
+        newest = max(int(self.index.last_arrival[slot]) for slot in leaving)
+        self.index.forget(leaving)
+        members = self.gate.series
+        self.gate.forget(
+            [slot for slot in range(len(members)) if members.key(slot) is not None and members.last_arrival[slot] <= newest]
+        )
+
+    def _due_again(self) -> None:
+        size = len(self.facts)
+        live = [slot for slot in range(size) if self.index.key(slot) is not None]
+        transient = [slot for slot in live if not self.facts[slot].registered]
+        ends = int(self.index.last_arrival[transient].min()) + self._give_up_ms if transient else _FOREVER
+        dates = int(self._boundary[live].min()) if live else _FOREVER
+        self._sweep_due = min(ends, dates)
+
+    # --- state --------------------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        size = len(self.facts)
+        return {
+            "gate": self.gate.snapshot(),
+            "index": self.index.snapshot() if self.index is not self.gate.series else None,
+            "mark": self._mark.snapshot(),
+            "heard": self._heard[:size].copy(),
+            "kind_slot": np.array(sorted(self._kinds), dtype=np.int32),
+            "kind": [self._kinds[slot] for slot in sorted(self._kinds)],
+            "resolved": self._resolved(),
+            "sweep_due": self._sweep_due,
+        }
+
+    def _resolved(self) -> Int64:
+        """When each slot's facts end: with the registry that is all there is to say of them."""
+        return self._boundary[: len(self.facts)].copy()
+
+    def restore(self, saved: Mapping[str, Any], now: int) -> None:
+        """State as it was, with the facts the registry gives at ``now``."""
+        self.gate.restore(saved["gate"])
+        if saved["index"] is not None:
+            self.index.restore(saved["index"])
+        self._mark.restore(saved["mark"])
+        self._kinds = dict(zip((int(slot) for slot in saved["kind_slot"]), saved["kind"], strict=True))
+        size = len(saved["heard"])
+        self.facts = [Series("", stream=self.stream) for _ in range(size)]
+        self._heard = np.array(saved["heard"], dtype=np.int64)
+        self._after = np.zeros(size, dtype=np.int64)
+        self._boundary = np.full(size, _FOREVER, dtype=np.int64)
+        for slot in self.live():
+            # Facts are followed at sweeps: what has changed since the last one is taken up at the next, as without a restart.
+            self._resolve(slot, min(now, int(saved["resolved"][slot]) - 1))
+        self._sweep_due = int(saved["sweep_due"])

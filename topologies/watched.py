@@ -1,0 +1,88 @@
+"""Which rules watch which series of a shard: rows go only to rules that want them, and a rule without rows costs nothing.
+
+Series with the same watchers share a *set*; a batch is planned by the sets that occur in it, so sixty rules whose metric is
+absent are not even asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.base import Series
+from streams.batch import Bool, Int32
+from topologies.rule_match import matches
+from topologies.rule_runner import RuleRunner
+
+#: Per rule (its place in the book): all rows, or a mask of those it watches.
+Plan = dict[int, Literal[True] | Bool]
+
+
+class Watched:
+    """Rules of one shard in the order of the book."""
+
+    def __init__(self, runners: Iterable[RuleRunner] = ()) -> None:
+        self.runners: list[RuleRunner] = []
+        self.ticking: list[RuleRunner] = []
+        #: Set number of each shard slot; 0 is "no rule".
+        self._set_of: Int32 = np.zeros(64, dtype=np.int32)
+        self._sets: list[tuple[int, ...]] = [()]
+        self._number: dict[tuple[int, ...], int] = {(): 0}
+        for runner in runners:
+            self.add(runner)
+
+    def add(self, runner: RuleRunner) -> None:
+        self.runners.append(runner)
+        if runner.ticks:
+            self.ticking.append(runner)
+
+    def sync(self, slot: int, series: Series, first_row: bool) -> list[RuleRunner]:
+        """Show a new or changed series to every rule; returns those that watched it and do so no longer."""
+        leaving = [runner for runner in self.runners if runner.watched(slot) and not matches(runner.rule.match, series)]
+        watching = tuple(runner.place for runner in self.runners if runner.watch(slot, series, first_row))
+        self._set(slot, watching)
+        return leaving
+
+    def note(self, slot: int, series: Series) -> None:
+        """After a restore: rules that know the slot keep it as it is, the others are shown it."""
+        watching = tuple(
+            runner.place for runner in self.runners if runner.watched(slot) or runner.watch(slot, series, first_row=False)
+        )
+        self._set(slot, watching)
+
+    def leave(self, slot: int) -> list[RuleRunner]:
+        """The shard forgets the slot; returns the rules that watch it."""
+        self._set(slot, ())
+        return [runner for runner in self.runners if runner.watched(slot)]
+
+    def _set(self, slot: int, watching: tuple[int, ...]) -> None:
+        if slot >= len(self._set_of):
+            self._set_of = np.concatenate([self._set_of, np.zeros(max(slot + 1 - len(self._set_of), len(self._set_of)), np.int32)])
+        number = self._number.get(watching)
+        if number is None:
+            number = self._number[watching] = len(self._sets)
+            self._sets.append(watching)
+        self._set_of[slot] = number
+
+    def plan(self, slot: Int32) -> Plan:
+        """Which rows each rule is to be shown."""
+        which = self._set_of[slot]
+        present: NDArray[np.intp] = np.flatnonzero(np.bincount(which, minlength=len(self._sets)))
+        if len(present) == 1:
+            return dict.fromkeys(self._sets[int(present[0])], True)
+        members: dict[int, list[int]] = {}
+        for number in present.tolist():
+            for place in self._sets[number]:
+                members.setdefault(place, []).append(number)
+        plan: Plan = {}
+        for place, numbers in members.items():
+            if len(numbers) == len(present):
+                plan[place] = True
+                continue
+            wanted = np.zeros(len(self._sets), dtype=np.bool_)
+            wanted[numbers] = True
+            plan[place] = wanted[which]
+        return plan
