@@ -14,5 +14,5 @@ class Publisher(Protocol):
     """
 
     async def publish(
-        self, topic: str, key: str, value: bytes | None, headers: list[tuple[str, str]] | None = None
+        self, topic: str, key: str, value: bytes | None, headers: list[tuple[str, bytes]] | None = None
     ) -> None: ...

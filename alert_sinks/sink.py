@@ -40,7 +40,7 @@ class Delivery:
     revision: int
     body: bytes | None
     left_level: int | None = None
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
     decided_at: int = 0
     _read: Incident | None = None
 

@@ -48,7 +48,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     #: Routing tree of the sinks (TOML); empty: alert_sinks/routing.toml.
     routing: str = ""
     #: Division code of records whose registry entry names no city (and of entities that are not registered).
-    default_city: str = "000000"
+    default_city: str = "340100"
     #: Where checkpoints live; ``memory`` forgets them with the process and is for tests.
     checkpoint_store: Literal["redis", "memory"] = "redis"
     #: Time between checkpoints: what a crashed worker re-decides at most.
@@ -82,8 +82,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tombstone_after_days: Positive = 30.0
     #: Print incidents on standard output.
     terminal: bool = False
-    #: The topics are made by the worker where they are missing (embedded broker); otherwise `citywatch topics create`.
-    create_topics: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     #: Tables [gate], [detect] and [incident] of the file: settings of the quality gate and the two stages.
     gate: dict[str, Any] = {}

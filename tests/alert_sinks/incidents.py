@@ -62,7 +62,7 @@ def body(record: Incident) -> bytes:
 
 
 def delivery(record: Incident, left_level: int | None = None) -> Delivery:
-    return Delivery(record.incident_id, record.revision, body(record), left_level, [("ce_id", "x")])
+    return Delivery(record.incident_id, record.revision, body(record), left_level, [("ce_id", b"x")])
 
 
 class ListPublisher:
@@ -73,7 +73,7 @@ class ListPublisher:
         self.away = False
         self.slow: dict[str, float] = {}
 
-    async def publish(self, topic: str, key: str, value: bytes | None, headers: list[tuple[str, str]] | None = None) -> None:
+    async def publish(self, topic: str, key: str, value: bytes | None, headers: list[tuple[str, bytes]] | None = None) -> None:
         await asyncio.sleep(self.slow.get(topic, 0))
         if self.away:
             raise SinkAway("no broker")

@@ -26,12 +26,15 @@ class MemoryStore:
         return decode(held[2], f"checkpoint {key}") if held and held[2] is not None else None
 
     def claim(self, key: ShardKey, generation: int) -> tuple[int, Checkpoint | None]:
+        return self.raise_generation(key, generation), self.read(key)
+
+    def raise_generation(self, key: ShardKey, generation: int = 0) -> int:
         self._answer()
         with self._lock:
             held_generation, mark, value = self._held.get(key, (0, 0, None))
             claimed = max(generation, held_generation + 1)
             self._held[key] = (claimed, mark, value)
-        return claimed, self.read(key)
+        return claimed
 
     def write(self, checkpoint: Checkpoint) -> None:
         self.write_bytes(checkpoint.key, checkpoint.generation, checkpoint.mark, encode(checkpoint))

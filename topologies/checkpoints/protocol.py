@@ -55,12 +55,15 @@ class CheckpointStore(Protocol):
     ``claim`` is how a new owner begins: it raises the shard's generation above every earlier owner's, atomically, and
     returns it with the checkpoint to go on from (None where there is none). It is max(group generation, stored + 1), because
     Kafka forgets a group that was away for a week and then counts generations from one again.
+    ``raise_generation`` does the same without reading what is stored, which may be unreadable.
     ``write`` keeps the checkpoint with the highest (generation, mark): an older one raises :class:`Fenced` and leaves the
     stored one untouched; an equal one replaces it (the same worker, a timer later). Every call may raise
     :class:`StoreAway`. ``read`` raises :class:`Mend` where the bytes are of another format.
     """
 
     def claim(self, key: ShardKey, generation: int) -> tuple[int, Checkpoint | None]: ...
+
+    def raise_generation(self, key: ShardKey, generation: int = 0) -> int: ...
 
     def read(self, key: ShardKey) -> Checkpoint | None: ...
 

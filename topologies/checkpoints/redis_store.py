@@ -75,11 +75,18 @@ class RedisStore:
         return f"{self._prefix}:checkpoints"
 
     def claim(self, key: ShardKey, generation: int) -> tuple[int, Checkpoint | None]:
+        claimed, value = self._claimed(key, generation)
+        return claimed, decode(value, f"checkpoint {key}") if value is not None else None
+
+    def raise_generation(self, key: ShardKey, generation: int = 0) -> int:
+        return self._claimed(key, generation)[0]
+
+    def _claimed(self, key: ShardKey, generation: int) -> tuple[int, bytes | None]:
         try:
             claimed, value = self._claim(keys=[self._name(key)], args=[f"{generation:020d}"])
         except _AWAY as error:
             raise StoreAway(str(error)) from error
-        return int(claimed), decode(value, f"checkpoint {key}") if value is not None else None
+        return int(claimed), value
 
     def read(self, key: ShardKey) -> Checkpoint | None:
         try:

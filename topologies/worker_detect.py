@@ -1,0 +1,122 @@
+"""The detect stage's shard: one partition of one input topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from detectors.rulebook import RuleBook
+from streams.batch import RawBatch
+from streams.cloudevents import headers_of
+from streams.codec import encode
+from streams.kafka import NotAcknowledged, Producer
+from streams.records import Signal
+from streams.registry import Registry
+from streams.topics import stream_of, topic_name
+from topologies.crash_points import CrashPoints
+from topologies.detect import Detected, DetectStage
+from topologies.metrics import Metrics
+from topologies.worker_shard import Shard, ShardPlace, wall_ms
+
+#: Send one record of a stage: topic, value, key, headers.
+Send = Callable[..., None]
+
+
+def quiet_send(producer: Producer, lost: Callable[[str], None]) -> Send:
+    """``producer.send`` that tells of a record librdkafka refuses at once (too large) instead of raising into a stage."""
+
+    def send(topic: str, value: bytes | None, key: str, headers: Any = None) -> None:
+        try:
+            producer.send(topic, value, key, headers)
+        except NotAcknowledged as refused:
+            lost(f"a record with key {key!r} cannot be written: {refused}")
+
+    return send
+
+
+class DetectShard(Shard):
+    """Feeds batches to its :class:`DetectStage` and sends what comes out at once."""
+
+    def __init__(
+        self,
+        place: ShardPlace,
+        stage: DetectStage,
+        rules: RuleBook,
+        registry: Registry,
+        *,
+        send: Send,
+        metrics: Metrics,
+        prefix: str,
+        skew_ms: int,
+        playback: bool,
+        points: CrashPoints,
+    ) -> None:
+        super().__init__(place)
+        self.stage = stage
+        self._rules, self._registry = rules, registry
+        self._send, self._metrics, self._points = send, metrics, points
+        self._skew_ms, self._playback = skew_ms, playback
+        self.stream = stream_of(self.key.topic, prefix) or "sensor"
+        self._signals, self._dead, self._quarantine, self._groups = (
+            topic_name(base, prefix) for base in ("signals", "dead_letters", "quarantine", "sensor.groups")
+        )
+        #: As the last batch left them, for the gauges.
+        self.watermark: int | None = None
+        self.entities = 0
+
+    def decide(self, batch: RawBatch, received: int) -> None:
+        self._leave(self.stage.process(batch), received)
+        if not self._playback:
+            self._metrics.observe_stage(self.stream, "log_to_worker", received - batch.arrivals[-1])
+        self._points.passed("after_produce")
+
+    def idle(self, high_water: int, fetch_started: int) -> None:
+        # In playback the recording's clock is the only one: what is silent there is told by the player's own records.
+        if self._playback or high_water != self.mark:
+            return
+        detected = self.stage.idle(fetch_started - self._skew_ms, high_water)
+        self.dirty = self.dirty or bool(detected.signals)
+        self._leave(detected, fetch_started)
+
+    def switch(self, *, rules: RuleBook | None = None, registry: Registry | None = None) -> None:
+        """Between two batches: the stage announces it in ``city.signals``, so a replay switches at the same place (D6)."""
+        if rules is None and registry is None:
+            return
+        self._rules, self._registry = rules or self._rules, registry or self._registry
+        self._leave(self.stage.switch(rules=rules, registry=registry, next_offset=self.mark), wall_ms())
+        self.dirty = True
+
+    def _leave(self, detected: Detected, received: int) -> None:
+        metrics, send = self._metrics, self._send
+        for signal in detected.signals:
+            if not isinstance(signal, Signal):
+                send(self._signals, encode(signal), signal.city)
+                continue
+            latency = {
+                "source_to_log": signal.arrival_ts - signal.ts,
+                "log_to_worker": received - signal.arrival_ts,
+                "worker_to_signal": wall_ms() - received,
+            }
+            headers = headers_of(signal) + [(f"cw_latency_{stage}_ms", str(ms).encode()) for stage, ms in latency.items()]
+            send(self._signals, encode(signal), signal.city, headers)
+            metrics.count_signal(signal.rule)
+            if not self._playback:
+                metrics.observe_stage(self.stream, "source_to_log", latency["source_to_log"])
+                metrics.observe_stage(self.stream, "worker_to_signal", latency["worker_to_signal"])
+        for letter in detected.dead:
+            send(self._dead, encode(letter), letter.topic)
+        for refused in detected.quarantined:
+            send(self._quarantine, encode(refused), refused.entity)
+        for group, reading in detected.regrouped:
+            send(self._groups, encode(reading), group)
+        metrics.count_outcomes(self.stream, detected.outcomes, detected.reasons)
+        self.watermark, self.entities = detected.watermark, detected.entities
+
+    def state(self) -> dict[str, Any]:
+        return self.stage.snapshot()
+
+    def rule_fingerprint(self) -> str:
+        return self._rules.fingerprint
+
+    def registry_revision(self) -> int:
+        return self._registry.revision

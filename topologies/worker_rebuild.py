@@ -1,0 +1,94 @@
+"""``worker --rebuild-from TIME``: begin again from the retained log instead of a checkpoint that does not belong to it (D4).
+
+Every shard gets a starting point without state: the first offset at or after TIME (mutes: from the beginning, because a mute
+stands until it is withdrawn). It carries a higher generation, so a worker that still runs is fenced. Everything is decided
+again with the same ids, revisions and bodies, so nothing of it is news to whoever keeps the highest revision. TIME must lie
+before the beginning of what is still open, or those incidents begin at what is seen first of them.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import confluent_kafka
+from confluent_kafka import KafkaException, TopicPartition
+
+from streams.errors import Mend
+from streams.event_time import epoch_ms
+from streams.topics import topic_name
+from topologies.checkpoints import Checkpoint, CheckpointStore, ShardKey, StoreAway
+from topologies.settings import Settings
+from topologies.worker_build import CONSUMED, stage_of
+from topologies.worker_log import log_facts
+from topologies.worker_shard import wall_ms
+
+log = logging.getLogger(__name__)
+
+
+def moment(text: str) -> int:
+    """Epoch ms of an RFC 3339 text with offset or of digits. Raises :class:`Mend`."""
+    try:
+        return epoch_ms(int(text) if text.lstrip("-").isdigit() else text)
+    except (ValueError, OverflowError) as error:
+        raise Mend(
+            f"{text!r} is no time ({error})", where="--rebuild-from", mend="for example 2026-11-23T08:00:00+08:00"
+        ) from None
+
+
+def rebuild(settings: Settings, text: str) -> dict[ShardKey, int]:
+    """Write the starting points; returns the offset of every shard."""
+    from topologies.worker import store_of
+
+    at = moment(text)
+    facts = log_facts(settings.broker, settings.topic_prefix)
+    from_beginning = {topic_name("mutes", settings.topic_prefix)}
+    marks: dict[ShardKey, int] = {}
+    consumer = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": settings.broker,
+            "group.id": f"{settings.group}-rebuild",
+            "enable.auto.commit": False,
+            "log_level": 0,
+        }
+    )
+    try:
+        for base in CONSUMED:
+            topic = topic_name(base, settings.topic_prefix)
+            stage = stage_of(topic, settings.topic_prefix)
+            for partition in range(facts.partitions[topic]):
+                key = ShardKey(stage, topic, partition)
+                marks[key] = _offset(consumer, topic, partition, None if topic in from_beginning else at)
+    except KafkaException as error:
+        raise Mend(
+            f"cannot find offsets by time ({error.args[0].str()})",
+            where=settings.broker,
+            mend="the embedded broker cannot; use Apache Kafka, or start a fresh world",
+        ) from error
+    finally:
+        consumer.close()
+    store = store_of(settings)
+    try:
+        for key, mark in marks.items():
+            _begin(store, key, mark, facts.cluster_id, facts.partitions[key.topic])
+    except StoreAway as error:
+        raise Mend(f"does not answer ({error})", where=settings.redis, mend="start Redis or mend CITYWATCH_REDIS") from error
+    finally:
+        store.close()
+    log.warning("deciding again from %s: %d shards", text, len(marks))
+    return marks
+
+
+def _offset(consumer: confluent_kafka.Consumer, topic: str, partition: int, at: int | None) -> int:
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
+    if at is None:
+        return int(low)
+    (found,) = consumer.offsets_for_times([TopicPartition(topic, partition, at)], timeout=10.0)
+    if found.error is not None:
+        raise KafkaException(found.error)
+    # Nothing at or after the time: the end.
+    return int(found.offset) if found.offset >= 0 else int(high)
+
+
+def _begin(store: CheckpointStore, key: ShardKey, mark: int, cluster_id: str, partition_count: int) -> None:
+    generation = store.raise_generation(key)
+    store.write(Checkpoint(key, cluster_id, partition_count, generation, mark, {}, written_at=wall_ms()))

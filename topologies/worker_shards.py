@@ -1,0 +1,221 @@
+"""The shards of one worker: made from checkpoints on assignment, fed, checkpointed in the order of D4, given up on revoke.
+
+Outputs leave at once. At a checkpoint the order is fixed: capture state and mark in one step, await the broker's
+acknowledgement of all outputs so far, write the checkpoint, acknowledge the batches it covers. If the store is away the
+batches stay unacknowledged (they keep only their offsets), intake pauses at the cap, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from streams.errors import Mend
+from streams.kafka import NotAcknowledged, Producer
+from streams.transport import TP, BatchTransport
+from topologies.checkpoints import Checkpoint, CheckpointStore, Fenced, ShardKey, StoreAway, encode, refuse_if_foreign
+from topologies.crash_points import CrashPoints
+from topologies.metrics import Metrics
+from topologies.worker_shard import Capture, Shard, ShardPlace, wall_ms
+
+log = logging.getLogger(__name__)
+
+#: How long a revoke or the end waits for the outbox; what is pending afterwards travels in the checkpoint.
+_DRAIN_S = 1.0
+_STORE_RETRY_S = 0.5
+
+Make = Callable[[ShardPlace, Checkpoint | None], Shard]
+
+
+class Shards:
+    """``make(place, checkpoint)`` builds a shard (fresh where there is no checkpoint, or one without state).
+
+    ``ended(reason)`` is called with the exception after which the worker must not go on.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        producer: Producer,
+        metrics: Metrics,
+        *,
+        stage_of: Callable[[str], str],
+        make: Make,
+        ended: Callable[[Exception], None],
+        cluster_id: str,
+        partition_counts: Mapping[str, int],
+        unacknowledged_records: int,
+        points: CrashPoints,
+    ) -> None:
+        self._store, self._producer, self._metrics = store, producer, metrics
+        self._stage_of, self._make, self._ended = stage_of, make, ended
+        self._cluster_id, self._partition_counts = cluster_id, partition_counts
+        self._cap, self._points = unacknowledged_records, points
+        self.held: dict[TP, Shard] = {}
+        self.transport: BatchTransport | None = None
+        self.generation: Callable[[], int] = lambda: 0
+        #: Why nothing is decided yet; empty once the assignment's checkpoints are loaded.
+        self.waiting_for: str = "no partition is assigned"
+        #: Epoch ms of the last proof that the consumer lives: a batch, an empty fetch, or intake that we paused.
+        self.intake_at = 0
+        self._paused: set[TP] = set()
+        self._lock = asyncio.Lock()
+
+    # --- assignment -------------------------------------------------------------------------------------------------------
+
+    async def marks(self, assigned: set[TP]) -> dict[TP, int | None]:
+        """The transport's ``marks_provider``: claim, check and load every assigned shard, and say where it goes on."""
+        await self._give_up(self.held)
+        self._paused.clear()
+        self._metrics.rebalances.inc()
+        if not assigned:
+            self.waiting_for, self.intake_at = "no partition is assigned", 0
+            return {}
+        self.waiting_for = "checkpoints are being loaded"
+        try:
+            marks = await self._load(assigned)
+        except Exception as error:
+            # Raised into the transport it would be retried; a refusal is for a person.
+            self._ended(error)
+            await asyncio.Event().wait()
+            raise
+        self.waiting_for, self.intake_at = "", wall_ms()
+        return marks
+
+    async def _load(self, assigned: set[TP]) -> dict[TP, int | None]:
+        assert self.transport is not None
+        bounds = await self.transport.log_bounds(assigned)
+        committed = await self.transport.committed(assigned)
+        marks: dict[TP, int | None] = {}
+        for tp in sorted(assigned):
+            key = ShardKey(self._stage_of(tp.topic), tp.topic, tp.partition)
+            generation, found = await self._claim(key)
+            low, high = bounds[tp]
+            count = self._partition_counts[tp.topic]
+            if found is not None:
+                refuse_if_foreign(found, cluster_id=self._cluster_id, partition_count=count, low=low, high=high)
+            elif committed[tp] is not None and committed[tp] != low:
+                raise Mend(
+                    f"there is no checkpoint, but Kafka says offset {committed[tp]} of {tp.topic}/{tp.partition} was reached",
+                    where=f"checkpoint {key}",
+                    mend="point CITYWATCH_REDIS and CITYWATCH_NAMESPACE at the store that has it, or run "
+                    "`citywatch worker --rebuild-from TIME` to re-decide from the retained log",
+                )
+            mark = found.mark if found is not None else low
+            place = ShardPlace(key, generation, self._cluster_id, count, mark)
+            self.held[tp] = self._make(place, found)
+            marks[tp] = mark
+        return marks
+
+    async def _claim(self, key: ShardKey) -> tuple[int, Checkpoint | None]:
+        while True:
+            try:
+                return await asyncio.to_thread(self._store.claim, key, self.generation())
+            except StoreAway as error:
+                self.waiting_for = f"the checkpoint store is away ({error})"
+                self._metrics.count_checkpoint_failure("away")
+                log.warning("%s; trying again", self.waiting_for)
+                await asyncio.sleep(_STORE_RETRY_S)
+
+    async def settle(self, _assigned: set[TP]) -> None:
+        """The transport's ``settle``: before a revoke or the end, checkpoint everything, acknowledge it and give it up."""
+        shards = dict(self.held)
+        if not shards:
+            return
+        drains = [shard.drain(_DRAIN_S) for shard in shards.values()]
+        await asyncio.gather(*drains)
+        await self.checkpoint()
+        await self._give_up(shards)
+
+    async def _give_up(self, shards: Mapping[TP, Shard]) -> None:
+        for tp, shard in list(shards.items()):
+            self.held.pop(tp, None)
+            await shard.close()
+
+    def abandon(self) -> None:
+        """Forget all shards without a checkpoint: another worker owns them, or the outputs they stand for are lost."""
+        self.held.clear()
+
+    # --- intake -----------------------------------------------------------------------------------------------------------
+
+    async def take(self, event: Any) -> None:
+        """One event of an agent. Batches of an assignment that is over are left alone: they are read again."""
+        tp = TP(event.message.topic, event.message.partition)
+        shard = self.held.get(tp)
+        if shard is None or event.message.generation_id != self.generation():
+            return
+        await self._producer.wait_for_room()
+        await shard.room()
+        if self.held.get(tp) is not shard:
+            return
+        shard.take(event, event.value)
+        self.intake_at = wall_ms()
+        if shard.unacknowledged >= self._cap and tp not in self._paused:
+            self._paused.add(tp)
+            assert self.transport is not None
+            self.transport.pause({tp})
+            log.warning("%s: %d records wait for a checkpoint; intake pauses", shard.key, shard.unacknowledged)
+
+    def idle(self, tp: TP, high_water: int, fetch_started: int) -> None:
+        """The transport's ``on_idle``."""
+        self.intake_at = wall_ms()
+        shard = self.held.get(tp)
+        if shard is not None:
+            shard.idle(high_water, fetch_started)
+
+    # --- checkpoints ------------------------------------------------------------------------------------------------------
+
+    async def checkpoint(self, between: Callable[[], None] | None = None) -> bool:
+        """Write what changed. ``between`` runs in the same step as the capture (a switch of rules or registry, so that a
+        restart switches at the same offset). Says whether everything is written."""
+        async with self._lock:
+            captures = [shard.capture() for shard in self.held.values() if shard.dirty or shard.unacknowledged]
+            if between is not None:
+                between()
+            try:
+                await self._producer.acknowledged()
+            except NotAcknowledged as error:
+                self._metrics.count_checkpoint_failure("outputs")
+                self.abandon()
+                self._ended(error)
+                return False
+            self._points.passed("after_broker_ack")
+            written = [await self._write(capture) for capture in captures]
+            self._points.passed("after_ack")
+            if all(written):
+                self._metrics.checkpoint_written()
+            if self._paused:
+                self.intake_at = wall_ms()
+            return all(written)
+
+    async def _write(self, capture: Capture) -> bool:
+        shard, checkpoint = capture.shard, capture.checkpoint
+        try:
+            value = await asyncio.to_thread(encode, checkpoint)
+            self._points.passed("before_checkpoint")
+            await asyncio.to_thread(self._store.write_bytes, checkpoint.key, checkpoint.generation, checkpoint.mark, value)
+        except StoreAway as error:
+            shard.dirty = True
+            self._metrics.count_checkpoint_failure("away")
+            log.warning("the checkpoint of %s could not be written: %s", checkpoint.key, error)
+            return False
+        except Fenced as error:
+            self._metrics.fenced.inc()
+            self.abandon()
+            self._ended(error)
+            return False
+        except TypeError as error:
+            self._metrics.count_checkpoint_failure("encoding")
+            self.abandon()
+            self._ended(error)
+            return False
+        self._points.passed("after_checkpoint")
+        shard.acknowledge(capture)
+        tp = TP(shard.key.topic, shard.key.partition)
+        if tp in self._paused and shard.unacknowledged < self._cap // 2:
+            self._paused.discard(tp)
+            if self.transport is not None:
+                self.transport.resume({tp})
+        return True
