@@ -7,8 +7,12 @@ move it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from detectors.base import Detector
+from detectors.fences import FenceSet
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,16 @@ class Example:
     params: dict[str, Any] = field(default_factory=dict)
     bytes_per_slot: int = 512
     baseline: bool = False
+    #: What the caller gives the detector besides parameters and series (fences), before the first row.
+    prepare: Callable[[Detector[Any]], None] = lambda detector: None
+
+
+def _fences(detector: Any) -> None:
+    """Two squares of about 400 m that the vehicles of rows.py drive in and out of."""
+    ring = [[117.216, 31.818], [117.220, 31.818], [117.220, 31.832], [117.216, 31.832], [117.216, 31.818]]
+    other = [[lon + 0.003, lat + 0.008] for lon, lat in ring]
+    shapes = {"type": "MultiPolygon", "coordinates": [[ring], [other]]}
+    detector.attach(FenceSet.from_geojson(shapes, fence_kind="school"))
 
 
 EXAMPLES: dict[str, list[Example]] = {
@@ -38,4 +52,19 @@ EXAMPLES: dict[str, list[Example]] = {
             {"model": "local_outlier_factor", "warmup": 16, "retain": 32, "freeze": 3.0, "share": 0.3}, bytes_per_slot=4096
         ),
     ],
+    "geofence": [
+        Example({"kinds": ["school"], "mode": mode, "points": 2}, prepare=_fences)
+        for mode in ("inside", "outside", "enter", "exit", "dwell")
+    ],
+    "overspeed": [Example(), Example({"kinds": ["school"], "implied": False}, prepare=_fences)],
+    "implied_speed": [Example(), Example({"against_reported": True})],
+    "dumping": [Example(), Example({"kinds": ["school"]}, prepare=_fences)],
+    "lid_open": [Example({"above_kmh": 5.0})],
+    "alarm_bits": [Example({"bits": ["sos"], "loaded_only": True})],
+    # A ring of counted parts per camera and kind; a city has hundreds of cameras, not a hundred thousand.
+    "video_persistence": [
+        Example({"window_s": 30, "span_s": 5}, bytes_per_slot=768),
+        Example({"window_s": 600, "min_objects": 2}, bytes_per_slot=768),
+    ],
+    "lexicon": [Example({"concept": ["gas_smell", "cover_missing"]}), Example({"concept": "gas_smell", "use_category": False})],
 }

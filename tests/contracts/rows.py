@@ -22,6 +22,12 @@ COLUMNS = {
     "video": ("confidence", "lat", "lon", "count"),
     "hotline": ("lat", "lon"),
 }
+#: States of a truck as the detectors of vehicles read them (detectors/fixes.py); unknown is NaN.
+CODED: dict[str, tuple[str, dict[str, float]]] = {
+    "load": ("load_state", {"empty": 0.0, "half": 1.0, "full": 2.0}),
+    "lid": ("lid_state", {"closed": 0.0, "open": 1.0}),
+    "hopper": ("hopper_state", {"down": 0.0, "up": 1.0}),
+}
 EXTREME = (0.0, -0.0, 5e-324, -1.0, 1e-9, 1e9, 1.7976931348623157e308, -1.7976931348623157e308)
 TEXTS = (
     "",
@@ -59,7 +65,7 @@ def series_of(stream: str, slots: int) -> list[Series]:
             interval_s=5.0 if slot % 3 == 0 else None,
             report_after_s=12.0 if slot % 3 == 1 else None,
             limits={"high": 0.4, "speed_kmh": 40.0} if slot % 2 == 0 else {},
-            attributes={"well": "sewage"} if slot % 2 else {},
+            attributes={"well": "sewage", "allowed_fences": ["fence-1"]} if slot % 2 else {},
         )
         for slot in range(slots)
     ]
@@ -135,6 +141,8 @@ def batch_of(stream: str, rows: Sequence[Row], first: int, late: Sequence[bool])
     for name in COLUMNS[stream]:
         values = [getattr(row.record, name) for row in rows]
         columns[name] = np.array([np.nan if value is None else float(value) for value in values])
+    for name, (attribute, codes) in CODED.items() if stream == "vehicle" else ():
+        columns[name] = np.array([codes.get(getattr(row.record, attribute), np.nan) for row in rows])
     return Batch(
         stream,
         np.array([row.slot for row in rows], dtype=np.int32),

@@ -24,12 +24,14 @@ CASES = [
     for stream in sorted(detector.streams)
 ]
 seeds = st.integers(0, 2**32 - 1)
-quick = settings(max_examples=6, deadline=None)
+quick = settings(max_examples=4, deadline=None)
 
 
 def build(name: str, example: Example, stream: str, series: Any = None) -> Detector[Any]:
-    detector = registered()[name]
-    return detector(msgspec.convert(example.params, detector.Params), series or series_of(stream, SLOTS))
+    kind = registered()[name]
+    detector = kind(msgspec.convert(example.params, kind.Params), series or series_of(stream, SLOTS))
+    example.prepare(detector)
+    return detector
 
 
 def play(name: str, example: Example, stream: str) -> Play:
@@ -43,6 +45,17 @@ def test_every_registered_detector_has_an_example(name: str) -> None:
 
 def test_every_example_is_of_a_registered_detector() -> None:
     assert set(EXAMPLES) <= set(registered())
+
+
+@pytest.mark.parametrize("name", sorted(registered()))
+def test_some_example_makes_the_detector_speak(name: str) -> None:
+    """Laws that hold because nothing was ever measured would prove nothing."""
+    streams = [case.values[1:] for case in CASES if case.values[0] == name]
+    assert any(
+        value[0] > 0
+        for example, stream in streams
+        for value in play(name, example, stream).show(generate(stream, 3, 400, SLOTS)).values()
+    )
 
 
 @pytest.mark.parametrize(("name", "example", "stream"), CASES)
@@ -133,7 +146,8 @@ def used_tick(rows: list[Row]) -> int:
     return rows[99].arrival // 1000 * 1000
 
 
-BASELINES = [case for case in CASES if case.values[1].baseline and case.values[2] in ("sensor", "group")]
+# Single series: in a group the vector after the wild rows would differ by whose turn it is, not by what was learned.
+BASELINES = [case for case in CASES if case.values[1].baseline and case.values[2] == "sensor"]
 
 
 def _ordinary(stream: str, seed: int, count: int) -> list[Row]:
@@ -162,8 +176,6 @@ def test_what_is_expected_of_a_row_does_not_depend_on_it(
 @quick
 def test_rows_beyond_the_freeze_are_not_learned(name: str, example: Example, stream: str, seed: int) -> None:
     """Four rows that are out of the question, then ordinary ones: as if the four had never been."""
-    if name == "river_model" and stream == "group":
-        pytest.skip("members interleave: the vector after the four differs by whose turn it is")
     rows = [row for row in _ordinary(stream, seed, 400) if row.ts == row.arrival]
     cut = len(rows) * 3 // 4
     before, after = rows[:cut], rows[cut:]
