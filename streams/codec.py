@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -101,7 +102,9 @@ def decode(stream: str, raw: RawBatch, *, caller_key: bytes = b"") -> Decoded:
     one = _ONE[stream]
     values: list[Any] = raw.values
     envelopes = cloudevents.unwrap(raw) if raw.headers is not None else {}
-    if max(map(len, filter(None, values)), default=0) > MAX_BYTES or envelopes:
+    blob = _joined(values)
+    large = len(blob) > MAX_BYTES and max(map(len, filter(None, values)), default=0) > MAX_BYTES
+    if large or envelopes:
         # A row that is not to be decoded as it stands is shown to the decoder as something it refuses.
         values = [
             None if i in envelopes or (value is not None and len(value) > MAX_BYTES) else value
@@ -135,26 +138,33 @@ def decode(stream: str, raw: RawBatch, *, caller_key: bytes = b"") -> Decoded:
             done = failed + 1
             continue
         break
-    row_of.extend(range(done, done + len(rows) - before))
-    part.extend([0] * (len(rows) - before))
+    left = np.arange(done, done + len(rows) - before, dtype=np.int32)
     decoded = Decoded(
         rows,
-        np.array(row_of, dtype=np.int32),
-        np.array(part, dtype=np.int32),
+        np.concatenate([np.array(row_of, dtype=np.int32), left]),
+        np.concatenate([np.array(part, dtype=np.int32), np.zeros(len(left), dtype=np.int32)]),
         np.zeros(0, dtype=np.int64),
         dead,
         tombstones=sum(letter.reason == "tombstone" for letter in dead),
     )
-    blob = b"\n".join(readable)
+    if readable is not values:
+        blob = _joined(readable)
     decoded.unknown_fields = count_unknown(STREAMS[stream], len(rows), blob, readable)
     _settle(stream, raw, decoded, envelopes)
     if b'crs"' in blob or b"\\" in blob:
-        _to_wgs84(rows if decoded.rows is rows else decoded.rows)
+        _to_wgs84(decoded.rows)
     if stream == "hotline":
         for call in decoded.rows:
             if call.caller is not None:
                 call.caller = mask_caller(call.caller, caller_key)
     return decoded
+
+
+def _joined(values: Sequence[bytes | None]) -> bytes:
+    try:
+        return b"\n".join(values)  # type: ignore[arg-type]
+    except TypeError:
+        return b"\n".join(filter(None, values))
 
 
 def _one_by_one(
@@ -252,13 +262,13 @@ def _settle(stream: str, raw: RawBatch, decoded: Decoded, envelopes: dict[int, b
     rows = decoded.rows
     refused: dict[int, Cause] = {}
     for field in _IDENTIFIERS[stream]:
-        texts = [getattr(row, field) for row in rows]
+        texts = list(map(attrgetter(field), rows))
         # str.isprintable refuses all that the pattern refuses, and some letters more; only then is each looked at.
         if not "".join(texts).isprintable():
             for i, text in enumerate(texts):
                 if not _IDENTIFIER.fullmatch(text):
                     refused.setdefault(i, Cause("bad_identifier", f"$.{field}", "expected 1 to 128 printable characters"))
-    times = [row.ts for row in rows]
+    times = list(map(attrgetter("ts"), rows))
     try:
         if set(map(type, times)) - {int}:
             raise OverflowError

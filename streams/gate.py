@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -25,6 +26,15 @@ from streams.registry import Registry
 from streams.series import SeriesIndex
 
 DAY_S = 86_400.0
+
+#: Fields that make a series: the entity, and what tells its series apart. A call is an entity of its own.
+SERIES_FIELDS: Final[dict[str, tuple[str, str | None]]] = {
+    "sensor": ("sensor_id", "metric"),
+    "group": ("sensor_id", "metric"),
+    "vehicle": ("vehicle_id", None),
+    "video": ("camera_id", "kind"),
+    "hotline": ("call_id", None),
+}
 
 
 class GateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,13 +156,10 @@ class Gate:
 
     def _keys(self, rows: Sequence[Any]) -> tuple[list[str], list[Any]]:
         """Entity and second of each row: what makes a series."""
-        if self.stream in ("sensor", "group"):
-            return [row.sensor_id for row in rows], [row.metric for row in rows]
-        if self.stream == "vehicle":
-            return [row.vehicle_id for row in rows], [None] * len(rows)
-        if self.stream == "video":
-            return [row.camera_id for row in rows], [row.kind for row in rows]
-        return [row.call_id for row in rows], [None] * len(rows)
+        entity, second = SERIES_FIELDS[self.stream]
+        return list(map(attrgetter(entity), rows)), [None] * len(rows) if second is None else list(
+            map(attrgetter(second), rows)
+        )
 
     def _remembered(self, rows: Sequence[Any], slot: Int32, ts: Int64, columns: dict[str, Float64]) -> Verdicts:
         """Duplicates, late rows and impossible jumps, by what came before."""

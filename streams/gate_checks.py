@@ -6,6 +6,7 @@ A check marks rows with the place of its reason in :data:`REASONS`; the first re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -45,7 +46,7 @@ def columns_of(stream: str, rows: Sequence[Any], codes: Codes) -> dict[str, Floa
     """Numeric columns of the rows: absent values are NaN; a NaN or an infinity that was sent marks its row."""
     columns = {}
     for name in COLUMNS[stream]:
-        given = [getattr(row, name) for row in rows]
+        given = list(map(attrgetter(name), rows))
         if None not in given:
             column = np.array(given, dtype=np.float64)
             mark(codes, ~np.isfinite(column), "not_a_number")
@@ -67,7 +68,7 @@ def mark(codes: Codes, rows: NDArray[np.bool_], reason: str) -> None:
 
 def check_quality(rows: Sequence[Any], codes: Codes) -> Float64:
     """Marks rows with a bad flag; returns the column ``suspect`` (1.0 where the device itself has doubts)."""
-    flags = [row.quality for row in rows]
+    flags = list(map(attrgetter("quality"), rows))
     different = set(flags)
     if different & BAD_QUALITY:
         mark(codes, np.array([flag in BAD_QUALITY for flag in flags], dtype=np.bool_), "bad_quality")

@@ -6,6 +6,7 @@ Facts hold for a time (D14), so a slot's are kept with their validity and asked 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class SensorFacts:
         scale, sentinel = self._by_registry(rows, slot, ts)
         for row in sentinel:
             codes[row] = codes[row] or CODE["sentinel"]
-        units = [row.unit for row in rows]
+        units = list(map(attrgetter("unit"), rows))
         if units.count(None) != len(units):
             scale = self._by_record(rows, units, scale)
         mark(codes, np.isnan(scale[:, 0]), "unit_unknown")
@@ -104,12 +105,14 @@ class SensorFacts:
         return scale, sentinels
 
     def _by_record(self, rows: Sequence[Reading], units: list[str | None], by_registry: Float64) -> Float64:
-        keys = [(row.metric, unit) for row, unit in zip(rows, units, strict=True)]
+        keys = list(zip(map(attrgetter("metric"), rows), units, strict=True))
         places = list(map(self._known.get, keys))
         if None in places:
             self._learn(set(keys))
             places = list(map(self._known.get, keys))
         scale = self._table[np.array(places, dtype=np.intp)]
+        if None not in units:
+            return scale
         unnamed = np.array([unit is None for unit in units], dtype=np.bool_)
         return np.where(unnamed[:, None], by_registry, scale)
 
