@@ -61,6 +61,8 @@ class Manifest(Struct, kw_only=True):
     registry_rows: int = 0
     registry_sha256: str | None = None
     registry_revision: int = 0
+    #: Partitions per topic where the recording knows them (a topic may have partitions without a record).
+    partitions: dict[str, int] = {}
     origin: str | None = None
     segments: list[Segment] = []
 
