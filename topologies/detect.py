@@ -1,10 +1,10 @@
 """The detect stage: raw records of one partition in, signals out; pure (DESIGN sections 2 and 4).
 
-One stage per (topic, partition). :meth:`DetectStage.process` decodes a batch, lets the gate admit what can be believed, advances
-every rule over the rows it watches and over the ticks that fall due, and puts the signals into the order of
-:attr:`streams.records.Source.sequence`. Time comes from the records alone: the clock is the running maximum of arrival, tick
-T (on a grid of one second) fires before the first record whose clock is at or after T (D8), and nothing depends on where a batch
-was cut (law 2).
+One stage per (topic, partition). :meth:`DetectStage.process` decodes a batch, lets the gate admit what can be believed,
+advances every rule over the rows it watches and over the ticks that fall due, and puts the signals into the order of
+:attr:`streams.records.Source.sequence`. Time comes from the records alone: the clock is the running maximum of arrival,
+tick T (on a grid of one second) fires before the first record whose clock is at or after T (D8), and nothing depends on
+where a batch was cut (law 2).
 """
 
 from __future__ import annotations
@@ -63,7 +63,12 @@ class DetectStage:
     """State of one (topic, partition). ``rules`` and ``registry`` are immutable and replaced by :meth:`switch`."""
 
     def __init__(
-        self, topic: str, partition: int, rules: RuleBook, registry: Registry, settings: DetectSettings | None = None,
+        self,
+        topic: str,
+        partition: int,
+        rules: RuleBook,
+        registry: Registry,
+        settings: DetectSettings | None = None,
         gate_settings: Any = None,
     ) -> None:
         self.topic, self.partition = topic, partition
@@ -84,7 +89,7 @@ class DetectStage:
             if rule.match.stream == stream:
                 self.watched.add(RuleRunner(rules, rule, place, self.context))
 
-    # --- the three ways time passes -----------------------------------------------------------------------------------------
+    # --- the three ways time passes --------------------
 
     def process(self, raw: RawBatch) -> Detected:
         """Records of this partition, in the order of their offsets, behind everything processed before."""
@@ -119,7 +124,6 @@ class DetectStage:
         """Other rules or another registry from ``next_offset`` on; announced per city by control records (D6)."""
         out, told = Detected(), _Told()
         now = max(self.clock or 0, 1)
-        started = self.clock is not None
         if registry is not None:
             self.registry = registry
             self.context.registry_revision = registry.revision
@@ -127,7 +131,7 @@ class DetectStage:
             self._cities = self._all_cities()
             for runner in self.watched.runners:
                 runner.registry_changed()
-            self._resync(self.shard.switch(registry, now), now, next_offset, told)
+            self._resync(self.shard.switch(registry, now, self.clock is not None), now, next_offset, told)
             self._watch(self.shard.fresh(), first_row=False)
         if rules is not None:
             self._rules(rules, now, next_offset, told)
@@ -135,13 +139,16 @@ class DetectStage:
             source = Source("", 0, next_offset, tick=now)
             order = (next_offset, now, 0, _CONTROL_PLACE, 0)
             if registry is not None:
-                told(order, Control(control="registry", city=city, arrival_ts=now, source=source, registry_revision=registry.revision))
+                told(
+                    order,
+                    Control(control="registry", city=city, arrival_ts=now, source=source, registry_revision=registry.revision),
+                )
             if rules is not None:
                 told(order, Control(control="rules", city=city, arrival_ts=now, source=source, fingerprint=rules.fingerprint))
         self._switches += 1
         return self._finish(out, told, _SWITCH_N + 10_000 * self._switches)
 
-    # --- one stretch of records without a sweep in it ------------------------------------------------------------------------------
+    # --- one stretch of records without a sweep in it --------------------
 
     def _segment(self, raw: RawBatch, clock: Int64, out: Detected, told: _Told) -> None:
         assert self.clock is not None
@@ -197,7 +204,7 @@ class DetectStage:
         for runner in self.watched.ticking:
             runner.advance(None, [], None, self.clock, until, lambda tick: offset, told)
 
-    # --- registered series, forgetting, progress --------------------------------------------------------------------------------------
+    # --- registered series, forgetting, progress --------------------
 
     def _begin(self, arrival: int) -> None:
         """The first record of all: from now on registered entities are expected to speak."""
@@ -219,7 +226,7 @@ class DetectStage:
                 runner.drop(slot, now, offset, told, "the registry no longer places it under this rule")
 
     def _sweeps(self, until: int, offset: int, out: Detected, told: _Told) -> None:
-        """Forget series that gave up and follow the registry's effective dates, at every due time of the grid up to ``until``."""
+        """Forget series that gave up and follow the registry's dates, at the due times of the grid up to ``until``."""
         assert self.clock is not None
         while (due := self.shard.sweep_due()) is not None:
             now = self._grid_after(max(due - 1, self.clock))
@@ -241,10 +248,17 @@ class DetectStage:
         return (ms // step + 1) * step
 
     def _progress(
-        self, since: int, until: int, offset: int | None, told: _Told,
-        clock: Int64 | None = None, offsets: Int64 | None = None, batch: Batch | None = None, times: Int64 | None = None,
+        self,
+        since: int,
+        until: int,
+        offset: int | None,
+        told: _Told,
+        clock: Int64 | None = None,
+        offsets: Int64 | None = None,
+        batch: Batch | None = None,
+        times: Int64 | None = None,
     ) -> None:
-        """One progress record per city each time the clock passes the grid of ``progress_s``; the last one where it passes many."""
+        """A progress record per city when the clock passes the grid of ``progress_s``; one where it passes many at once."""
         step = self.settings.progress_s * 1000
         if clock is None or offsets is None:
             if until // step > since // step:
@@ -265,7 +279,11 @@ class DetectStage:
         share = self.shard.silent_fraction(tick)
         for city in self._cities:
             control = Control(
-                control="tick", city=city, arrival_ts=tick, source=Source("", 0, offset, tick=tick), silent_fraction=share,
+                control="tick",
+                city=city,
+                arrival_ts=tick,
+                source=Source("", 0, offset, tick=tick),
+                silent_fraction=share,
                 registry_revision=self.registry.revision,
             )
             told((offset, tick, 0, _CONTROL_PLACE, 0), control)
@@ -273,7 +291,7 @@ class DetectStage:
     def _all_cities(self) -> list[str]:
         return sorted({self.settings.default_city, *self.registry.cities()})
 
-    # --- rules -----------------------------------------------------------------------------------------------------------------------------
+    # --- rules --------------------
 
     def _rules(self, book: RuleBook, now: int, offset: int, told: _Told) -> None:
         held = {runner.state_key: runner for runner in self.watched.runners}
@@ -296,7 +314,7 @@ class DetectStage:
         for slot in self.shard.live():
             self.watched.sync(slot, self.shard.facts[slot], first_row=False)
 
-    # --- the end of a call, and state ------------------------------------------------------------------------------------------------------------
+    # --- the end of a call, and state --------------------
 
     def _finish(self, out: Detected, told: _Told, base: int = 0) -> Detected:
         out.signals = told.in_order(self.topic, self.partition, base)
@@ -319,12 +337,21 @@ class DetectStage:
 
     @classmethod
     def restore(
-        cls, topic: str, partition: int, rules: RuleBook, registry: Registry, settings: DetectSettings | None,
-        saved: Mapping[str, Any], gate_settings: Any = None,
+        cls,
+        topic: str,
+        partition: int,
+        rules: RuleBook,
+        registry: Registry,
+        settings: DetectSettings | None,
+        saved: Mapping[str, Any],
+        gate_settings: Any = None,
     ) -> DetectStage:
         """The stage as it was; rules that are new or changed since begin afresh over the series that are known."""
         if saved.get("format") != FORMAT:
-            raise Mend(f"format {saved.get('format')!r} of a detect stage's state", mend=f"this version reads format {FORMAT}; use --rebuild-from")
+            raise Mend(
+                f"format {saved.get('format')!r} of a detect stage's state",
+                mend=f"this version reads format {FORMAT}; use --rebuild-from",
+            )
         stage = cls(topic, partition, rules, registry, settings, gate_settings)
         stage.clock = None if saved["clock"] is None else int(saved["clock"])
         stage._switches = int(saved["switches"])

@@ -12,7 +12,7 @@ from streams.batch import Float64
 from streams.registry import Facts, Registry
 from streams.vocabulary import METRICS
 
-#: Kind of asset that speaks on a stream and may be missed; a camera speaks only when it sees something, a caller when they call.
+#: Kind of asset that speaks on a stream and may be missed; a camera speaks only of what it sees, a caller when they call.
 ASSET_KIND = {"sensor": "sensor", "vehicle": "vehicle"}
 #: States of a truck as numbers, in the order of what is wrong with them; "unknown" is NaN.
 _STATES: dict[str, dict[str, float]] = {

@@ -80,7 +80,7 @@ class RuleRunner:
         if attach is not None:
             attach(self.context.fences)
 
-    # --- series ----------------------------------------------------------------------------------------------------------
+    # --- series --------------------
 
     def watch(self, slot: int, series: Series, first_row: bool = False) -> bool:
         """Look at a new or changed series of the shard; True where the rule watches it now.
@@ -148,7 +148,7 @@ class RuleRunner:
         gone = Transition(0, own, "cleared", level, level, raised, raised, max(now, raised), float("nan"))
         self._tell(gone, tick_order(offset, now, self.place), now, None, None, emit, text=why)
 
-    # --- time and rows -----------------------------------------------------------------------------------------------------
+    # --- time and rows --------------------
 
     def advance(
         self,
@@ -183,6 +183,7 @@ class RuleRunner:
                 self._last_tick = max(self._last_tick, int(times[done]) // TICK_MS * TICK_MS)
                 done = end
             elif stop is None:
+                self._last_tick = max(self._last_tick, until // TICK_MS * TICK_MS)
                 return
             else:
                 self._tick(stop, at(stop), emit)
@@ -229,7 +230,7 @@ class RuleRunner:
         if lat is not None and lon is not None:
             self._position.update(zip(part.slot.tolist(), zip(lat.tolist(), lon.tolist(), strict=True), strict=True))
 
-    # --- signals ---------------------------------------------------------------------------------------------------------------
+    # --- signals --------------------
 
     def _tell(
         self,
@@ -289,9 +290,7 @@ class RuleRunner:
         signal.explanation = explain(rule, change, series, value, text)
         emit(order, signal)
 
-    def _where(
-        self, part: Batch | None, row: int, own: int, series: Series
-    ) -> tuple[float | None, float | None]:
+    def _where(self, part: Batch | None, row: int, own: int, series: Series) -> tuple[float | None, float | None]:
         """Position of the row where it has one, else of the series, else where it was last."""
         if part is not None and "lat" in part.columns and "lon" in part.columns:
             lat, lon = float(part.columns["lat"][row]), float(part.columns["lon"][row])
@@ -301,7 +300,7 @@ class RuleRunner:
             return series.lat, series.lon
         return self._position.get(own, (None, None))
 
-    # --- state -------------------------------------------------------------------------------------------------------------------
+    # --- state --------------------
 
     def snapshot(self) -> dict[str, Any]:
         positions = sorted(self._position.items())

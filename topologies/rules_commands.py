@@ -33,7 +33,8 @@ def add_parser(subparsers: Any) -> None:
 def _folder(options: argparse.Namespace) -> str | None:
     if options.dir is not None and not Path(options.dir).is_dir():
         raise Mend("is no folder", where=options.dir, mend="name a folder with rule files (*.toml) and families.toml")
-    return options.dir
+    folder: str | None = options.dir
+    return folder
 
 
 def _book(options: argparse.Namespace) -> RuleBook:
@@ -76,7 +77,7 @@ def list_rules(options: argparse.Namespace) -> int:
         _say(json.dumps({"fingerprint": book.fingerprint, "rules": rows}, ensure_ascii=False))
         return 0
     for row in rows:
-        levels = ",".join(str(level) for level in row["levels"])  # type: ignore[attr-defined]
+        levels = ",".join(str(level) for level in row["levels"])
         shadow = " (shadow)" if row["shadow"] else ""
         _say(f"{row['hazard']:7} {row['name']:30} {row['stream']:8} {levels:8} {row['fingerprint']}  {row['title']}{shadow}")
     _say(f"{len(rows)} rules, fingerprint {book.fingerprint}")

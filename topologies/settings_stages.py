@@ -20,8 +20,9 @@ LIVE_LIMIT_S = {"sensor": 86_400.0, "group": 86_400.0, "vehicle": 120.0, "video"
 LATENESS_S = {"sensor": 60.0, "group": 60.0, "vehicle": 120.0, "video": 10.0, "hotline": 300.0}
 GIVE_UP_S = {"sensor": 172_800.0, "group": 172_800.0, "vehicle": 86_400.0, "video": 86_400.0, "hotline": 3_600.0}
 
+
 class DetectSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Times are seconds. Allowed lateness follows domain F2: GPS 2 min, mains-powered devices 1 min, video 10 s, calls 5 min."""
+    """Times are seconds. Allowed lateness follows domain F2: GPS 2 min, mains-powered devices 1 min, video 10 s, calls 5."""
 
     #: Division code of signals whose entity the registry does not place in a city.
     default_city: str = "340100"

@@ -1,7 +1,7 @@
 """What one partition of an input stream knows: the gate's memory, its series with the registry's facts, and who is silent.
 
-A shard's slots are those of the gate's :class:`streams.series.SeriesIndex`, except on the stream ``group``, where readings of many
-sensors belong to one series, the group, which is the record's key.
+A shard's slots are those of the gate's :class:`streams.series.SeriesIndex`, except on the stream ``group``, where readings
+of many sensors belong to one series, the group, which is the record's key.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Shard:
         self._boundary: Int64 = np.zeros(0, dtype=np.int64)
         self._sweep_due = _FOREVER
 
-    # --- rows ----------------------------------------------------------------------------------------------------------------
+    # --- rows --------------------
 
     def admit(self, raw: RawBatch) -> Found:
         """Decode and judge records; new series get their facts (ask :meth:`fresh`)."""
@@ -104,7 +104,9 @@ class Shard:
         for i, record in zip(place.tolist(), batch.records, strict=True):
             key = raw.keys[i]
             facts = None if key else self.registry.latest(record.sensor_id)
-            ids.append(key.decode("utf-8", "replace")[:128] if key else (facts.group if facts and facts.group else record.sensor_id))
+            ids.append(
+                key.decode("utf-8", "replace")[:128] if key else (facts.group if facts and facts.group else record.sensor_id)
+            )
         batch.slot, fresh = self.index.slots(ids, [None] * len(ids), batch.arrival)
         return fresh
 
@@ -129,7 +131,7 @@ class Shard:
         fresh, self._fresh = self._fresh, []
         return fresh
 
-    # --- facts ----------------------------------------------------------------------------------------------------------------
+    # --- facts --------------------
 
     def _settle(self, slot: int, now: int) -> None:
         """Facts of a new slot."""
@@ -172,13 +174,14 @@ class Shard:
             if new:
                 self._settle(slot, now)
 
-    def switch(self, registry: Registry, now: int) -> list[int]:
+    def switch(self, registry: Registry, now: int, started: bool) -> list[int]:
         """Another registry; returns the slots whose facts are other ones (new slots are :meth:`fresh`)."""
         self.registry = registry
         self.gate.switch(registry)
         self._sweep_due = _FOREVER
         changed = [slot for slot in self.live() if self._resolve(slot, now)]
-        self.expect(now)
+        if started:
+            self.expect(now)
         self._due_again()
         return changed
 
@@ -188,7 +191,7 @@ class Shard:
         count = int(np.count_nonzero(watched))
         return round(float(np.count_nonzero(watched & (now - self._heard > self._after))) / count, 6) if count else 0.0
 
-    # --- forgetting --------------------------------------------------------------------------------------------------------------
+    # --- forgetting --------------------
 
     def sweep_due(self) -> int | None:
         """Earliest time (ms) at which :meth:`sweep` could find something; may be too early."""
@@ -244,7 +247,7 @@ class Shard:
         dates = int(self._boundary[live].min()) if live else _FOREVER
         self._sweep_due = min(ends, dates)
 
-    # --- state --------------------------------------------------------------------------------------------------------------------
+    # --- state --------------------
 
     def snapshot(self) -> dict[str, Any]:
         size = len(self.facts)

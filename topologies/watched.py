@@ -60,7 +60,9 @@ class Watched:
 
     def _set(self, slot: int, watching: tuple[int, ...]) -> None:
         if slot >= len(self._set_of):
-            self._set_of = np.concatenate([self._set_of, np.zeros(max(slot + 1 - len(self._set_of), len(self._set_of)), np.int32)])
+            self._set_of = np.concatenate(
+                [self._set_of, np.zeros(max(slot + 1 - len(self._set_of), len(self._set_of)), np.int32)]
+            )
         number = self._number.get(watching)
         if number is None:
             number = self._number[watching] = len(self._sets)

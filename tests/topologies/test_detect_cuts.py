@@ -1,0 +1,177 @@
+"""Law 2 for the whole stage with the whole default rulebook: where a batch is cut changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import numpy as np
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from detectors.rulebook import RuleBook
+from streams.batch import RawBatch
+from streams.records import Asset, Signal
+from streams.registry import Registry
+from topologies.detect import DetectStage
+from topologies.settings_stages import DetectSettings
+
+START = 1_751_241_600_000
+BOOK = RuleBook.default()
+#: Small times, so that forgetting, effective dates and silence happen within a few dozen records.
+SETTINGS = DetectSettings(give_up_s={"sensor": 240.0, "vehicle": 240.0, "video": 240.0, "hotline": 120.0, "group": 240.0})
+
+
+def _registry() -> Registry:
+    def sensor(name: str, metric: str, **facts: Any) -> dict[str, Any]:
+        period = {"from": 0, "city": "340100", "lat": 31.8, "lon": 117.2, "metric": metric, "report_after_s": 45.0, **facts}
+        return {"asset_id": name, "kind": "sensor", "periods": [period]}
+
+    moved = sensor("S0", "ch4")
+    moved["periods"] = [
+        {**moved["periods"][0], "to": START + 90_000},
+        {**moved["periods"][0], "from": START + 90_000, "lat": 31.9, "report_after_s": 20.0},
+    ]
+    assets = [
+        moved,
+        sensor("S1", "ponding_depth", attributes={"place": "underpass"}),
+        sensor("S2", "water_pressure", group="G1"),
+        sensor("NEVER", "ch4"),
+        {"asset_id": "V0", "kind": "vehicle", "periods": [{"from": 0, "city": "340100", "report_after_s": 30.0}]},
+    ]
+    return Registry.from_assets([msgspec.convert(asset, Asset) for asset in assets])
+
+
+REGISTRY = _registry()
+METRICS = ("ch4", "ponding_depth", "water_pressure", "mystery")
+
+
+@st.composite
+def records(draw: st.DrawFn, stream: str) -> list[tuple[int, bytes | None]]:
+    """(arrival, value) of a few dozen records: repetitions, disorder, gaps, garbage, extremes."""
+    now, rows = START, []
+    for i in range(draw(st.integers(1, 40))):
+        now += draw(st.sampled_from([-500, 0, 1, 400, 999, 1000, 3000, 11_000, 61_000, 250_000]))
+        ts = now - draw(st.sampled_from([0, 0, 0, 200, 5_000, 200_000, -400_000]))
+        who = draw(st.integers(0, 3))
+        level = draw(st.sampled_from([0.0, 0.3, 5.0, 12.0, 21.0, 30.0, 55.0, 110.0]))
+        record: dict[str, Any] = {"ts": ts}
+        if stream == "sensor":
+            record |= {"sensor_id": f"S{who}", "metric": METRICS[draw(st.integers(0, 3))], "value": level}
+        elif stream == "vehicle":
+            record |= {
+                "vehicle_id": f"V{who}",
+                "lat": 31.8 + level / 20_000,
+                "lon": 117.2,
+                "speed_kmh": level,
+                "kind": "muck_truck",
+            }
+            record |= {"load_state": "full", "lid_state": "open", "hopper_state": "up", "alarm_bits": int(level) % 2}
+        elif stream == "video":
+            kind = draw(st.sampled_from(["fire", "smoke", "vendor"]))
+            record |= {
+                "camera_id": f"C{who}",
+                "event_id": f"E{i % 30}",
+                "kind": kind,
+                "confidence": min(0.99, 0.5 + level / 100),
+            }
+        else:
+            text = draw(st.sampled_from(["煤气味很浓", "路面塌陷了一个大坑", "请问电话是多少"]))
+            record |= {"call_id": f"K{i % 30}", "line": "12345", "text": text, "caller": f"1380000000{who}"}
+        value: bytes | None = orjson.dumps(record)
+        broken = draw(st.integers(0, 30))
+        rows.append((now, {0: b"{", 1: None, 2: b"[]"}.get(broken, value)))
+    return rows
+
+
+TOPIC = {
+    "sensor": "city.sensor.readings",
+    "group": "city.sensor.groups",
+    "vehicle": "city.vehicle.positions",
+    "video": "city.video.events",
+    "hotline": "city.hotline.calls",
+}
+
+
+def _raw(stream: str, rows: list[tuple[int, bytes | None]]) -> RawBatch:
+    count = len(rows)
+    return RawBatch(
+        TOPIC[stream], 0, list(range(10, 10 + count)), [at for at, _ in rows], [v for _, v in rows], [b"G1"] * count
+    )
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    return bool(a == b) or (a != a and b != b)
+
+
+def _run(stream: str, rows: list[tuple[int, bytes | None]], cuts: list[int], restart: bool = False) -> tuple[Any, ...]:
+    stage = DetectStage(TOPIC[stream], 0, BOOK, REGISTRY, SETTINGS)
+    raw = _raw(stream, rows)
+    said: list[Any] = []
+    dead: list[Any] = []
+    quarantined: list[Any] = []
+    regrouped: list[Any] = []
+    outcomes: Counter[str] = Counter()
+    for start, stop in zip([0, *cuts], [*cuts, len(rows)], strict=True):
+        done = stage.process(raw.cut(start, stop))
+        said += map(msgspec.to_builtins, done.signals)
+        dead += map(msgspec.to_builtins, done.dead)
+        quarantined += map(msgspec.to_builtins, done.quarantined)
+        regrouped += [(group, msgspec.to_builtins(reading)) for group, reading in done.regrouped]
+        outcomes += done.outcomes
+        if restart:
+            stage = DetectStage.restore(TOPIC[stream], 0, BOOK, REGISTRY, SETTINGS, stage.snapshot())
+    return said, dead, quarantined, regrouped, outcomes, stage.snapshot()
+
+
+@pytest.mark.parametrize("stream", ["sensor", "vehicle", "video", "hotline", "group"])
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_signals_outcomes_and_state_do_not_depend_on_where_batches_are_cut(stream: str, data: st.DataObject) -> None:
+    rows = data.draw(records("sensor" if stream == "group" else stream))
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(1, len(rows) - 1)), max_size=4)) - {len(rows)})
+    whole, cut = _run(stream, rows, []), _run(stream, rows, cuts)
+    for name, a, b in zip(("signals", "dead", "quarantined", "regrouped", "outcomes", "state"), whole, cut, strict=True):
+        assert _same(a, b), name
+
+
+@pytest.mark.parametrize("stream", ["sensor", "vehicle", "video", "hotline"])
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_stage_restored_from_its_snapshot_goes_on_as_if_nothing_had_happened(stream: str, data: st.DataObject) -> None:
+    rows = data.draw(records(stream))
+    cut = [len(rows) // 2] if len(rows) > 1 else []
+    whole, again = _run(stream, rows, []), _run(stream, rows, cut, restart=True)
+    assert _same(whole[:5], again[:5])
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows=records("sensor"))
+def test_the_sequence_of_a_source_only_rises(rows: list[tuple[int, bytes | None]]) -> None:
+    stage = DetectStage(TOPIC["sensor"], 0, BOOK, REGISTRY, SETTINGS)
+    raw = _raw("sensor", rows)
+    half = len(rows) // 2
+    found = stage.process(raw.cut(0, half)).signals
+    found += stage.idle(max(START, *raw.arrivals) + 90_000, 10 + half).signals
+    found += stage.switch(rules=RuleBook.of(list(BOOK.rules[::2]), BOOK.families), next_offset=10 + half).signals
+    found += stage.switch(registry=Registry(), next_offset=10 + half).signals
+    found += stage.process(raw.cut(half, len(rows))).signals
+    places = [record.source.sequence for record in found if isinstance(record, Signal) or record.source]
+    assert all(a < b for a, b in zip(places, places[1:], strict=False))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows=records("sensor"))
+def test_outcomes_add_up_to_the_rows(rows: list[tuple[int, bytes | None]]) -> None:
+    assert sum(
+        DetectStage(TOPIC["sensor"], 0, BOOK, REGISTRY, SETTINGS).process(_raw("sensor", rows)).outcomes.values()
+    ) == len(rows)
