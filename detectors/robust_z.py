@@ -6,6 +6,8 @@ noise 0.8 standard deviations); nothing is assumed about tails. Huber, *Robust E
 
 * Quantised and nearly constant signals do not explode: the scale is never taken below half the series' usual step when it
   steps at all, nor below ``floor`` (in the metric's unit). A series that never moved has no scale; its first move is learned.
+* Signals that spike by nature (flows, counts, traffic) are judged by their tail: the scale is never below a quarter of the
+  deviation that one row in a hundred exceeds.
 * A new regime is accepted: after ``adopt_after`` rows running beyond ``freeze`` the baseline moves to where those rows lay.
 * ``season = "day"`` adds a profile of 24 hours, learned the same way, for demand that follows the clock.
 
@@ -25,6 +27,10 @@ from streams.batch import Batch, Bool, Float64, Int32, Int64
 _HOUR_MS = 3_600_000
 #: An hour of the profile follows about the last two hundred rows it saw, at 5-minute sampling two and a half weeks.
 _PROFILE_ROWS = 200.0
+#: Of Gaussian noise one row in a hundred is beyond 3.2 scales. Where that row lies further out than this many, the tail is
+#: what is usual and the scale follows it, or signals that spike by nature would be unusual all day.
+_TAIL_SCALES = 4.0
+_TAIL_STEP = 0.05
 #: From this row on clipping holds; before it there is no scale worth clipping by.
 _FIRST_ROWS = 8
 
@@ -58,6 +64,7 @@ class RobustZ(Detector[RobustZParams]):
         kinds: dict[str, tuple[object, object] | tuple[object, object, tuple[int, ...]]] = {
             "centre": (np.float64, 0.0),
             "scale": (np.float64, 0.0),
+            "tail": (np.float64, 0.0),
             "step": (np.float64, 0.0),
             "last": (np.float64, np.nan),
             "rows": (np.int32, 0),
@@ -97,9 +104,11 @@ class RobustZ(Detector[RobustZParams]):
         size = np.abs(away)
         # A scale below the last digits of the centre is rounding, not movement.
         scale = np.maximum(scale, np.abs(centre) * 1e-12)
-        judged = scale > 1e-300
+        # The tail widens what is usual to judge by; what is learned is still clipped by the narrow scale.
+        wide = np.maximum(scale, state["tail"][slot] / _TAIL_SCALES)
+        judged = wide > 1e-300
         with np.errstate(over="ignore"):
-            z = np.minimum(np.divide(size, scale, out=np.zeros_like(size), where=judged), 1e12)
+            z = np.minimum(np.divide(size, wide, out=np.zeros_like(size), where=judged), 1e12)
         warm = rows >= params.warmup
         beyond = warm & (z > params.freeze)
         self._learn(slot, x, away, size, scale, rows, beyond, hour)
@@ -130,6 +139,11 @@ class RobustZ(Detector[RobustZParams]):
         # What a first row is away from is not a deviation: there was no centre yet.
         spread = np.where(rows > 0, np.minimum(size, limit), 0.0)
         state["scale"][slot] += np.where(rows > 0, learned, 0.0) * (spread - state["scale"][slot])
+
+        # The size that one row in a hundred exceeds, by small steps up and smaller ones down; it begins at the scale.
+        tail = np.maximum(state["tail"][slot], state["scale"][slot])
+        tail = tail * np.where(size > tail, 1 + _TAIL_STEP, 1 - _TAIL_STEP / 99)
+        state["tail"][slot] = np.where(beyond | (rows < _FIRST_ROWS), state["tail"][slot], tail)
 
         moved = np.abs(x - state["last"][slot])
         steps = (moved > 0) & ~beyond
