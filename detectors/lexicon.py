@@ -25,6 +25,8 @@ from streams.batch import Batch
 Status = Literal["expressed", "feared", "denied", "done_with", "long_ago", "asked_about", "imagined", "exercise"]
 
 # Reaches in Chinese characters (three times as many in English): how far a cue speaks.
+#: A text that mentions more is no call; judging each against all cues must not be made slow by it.
+MAX_MENTIONS = 100
 DENIES, DONE, DONE_AHEAD, PENDS, RETURNS = 8, 26, 5, 7, 16
 
 
@@ -50,7 +52,8 @@ def readings(text: str, book: PhraseBook | None = None) -> list[Match]:
     scan = book.scan(text)
     mentions = [(hit.of, (hit,)) for hit in scan.hits.get("phrase", ())] + _pairs(scan, book)
     found = []
-    for concept, parts in sorted(mentions, key=lambda mention: (mention[1][0].start, -mention[1][-1].end, mention[0])):
+    mentions.sort(key=lambda mention: (mention[1][0].start, -mention[1][-1].end, mention[0]))
+    for concept, parts in mentions[:MAX_MENTIONS]:
         status = _status(scan, parts)
         confidence = {"expressed": 1.0, "feared": 0.5}.get(status, 0.0)
         start, end = parts[0].start, parts[-1].end
