@@ -95,7 +95,8 @@ class Burst:
             for call in self._fresh(name, now)
             if metres_between(*spot, call.lat, call.lon) <= self.params.radius_m
         } | {witness}
-        expected = sum(self._usually(name, now) for name in around) * math.pi / 9
+        # The circle covers pi/9 of the nine cells; where the own cell alone is busier (one loud square), that is what is usual.
+        expected = max(self._usually(here, now), sum(self._usually(name, now) for name in around) * math.pi / 9)
         level, bound = self._level(len(near), expected)
         self._learn(here, Call(now, witness, *spot), level is not None)
         if level is None or now < self.quiet.get(here, 0):

@@ -389,10 +389,10 @@ class Casebook:
         """Judge the incident as it stands now, and emit unless it is only one more of many sources."""
         before = incident.level
         held_before = incident.escalations
-        self._place(incident)
-        level, held, grounds = judge(incident, self._table.family(incident.family))
-        incident.level, incident.raised_by_data = level, grounds
         active = counted(incident)
+        self._place(incident, active)
+        level, held, grounds = judge(incident, self._table.family(incident.family), active)
+        incident.level, incident.raised_by_data = level, grounds
         if active:
             incident.escalations = [escalation.name for escalation in held]
             self._lead(incident, min(active, key=severity), held)
@@ -416,8 +416,7 @@ class Casebook:
         sources = len(incident.witnesses)
         return sources <= self._settings.every_source_until or sources >= incident.told * self._settings.then_growth
 
-    def _place(self, incident: Happening) -> None:
-        active = counted(incident)
+    def _place(self, incident: Happening, active: list[Piece]) -> None:
         piece = best_place(active) or best_place(list(incident.pieces.values()))
         if piece is None or (piece.lat, piece.lon, piece.grid_code) == (incident.lat, incident.lon, incident.grid_code):
             return
@@ -468,4 +467,4 @@ class Casebook:
 
 
 def judge_level(incident: Happening, table: RuleTable) -> int:
-    return judge(incident, table.family(incident.family))[0]
+    return judge(incident, table.family(incident.family), counted(incident))[0]

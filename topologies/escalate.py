@@ -76,12 +76,11 @@ def _together(piece: Piece, pivot: Piece, radius_m: float, within_ms: float) -> 
     return metres_between(piece.lat, piece.lon, pivot.lat, pivot.lon) <= radius_m
 
 
-def judge(incident: Happening, family: Family) -> tuple[int, list[Escalation], list[str]]:
-    """(level, escalations that hold, grounds of the steps up) of the incident as it stands.
+def judge(incident: Happening, family: Family, active: Sequence[Piece]) -> tuple[int, list[Escalation], list[str]]:
+    """(level, escalations that hold, grounds of the steps up) of the incident as it stands; ``active`` is :func:`counted`.
 
     With nothing active the level stays: a recovering incident is as severe as it was until it is over.
     """
-    active = counted(incident)
     if not active:
         return incident.level, [], incident.raised_by_data
     held = holding(incident, family)

@@ -1,6 +1,7 @@
 """What the incident stage holds of one incident: its pieces of evidence and where it stands.
 
-The struct is the state: a snapshot is its plain tree. Times are epoch ms; ``arrival`` ones are on the stage's clock.
+The struct is the state: a snapshot is its plain tree. No piece refers back to its incident, so there are no circles and the
+cyclic collector need not look at a hundred thousand of them (``gc=False``: a third of the stage's time). Times are epoch ms; ``arrival`` ones are on the stage's clock.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from msgspec import Struct
 from streams.records import Evidence, IncidentEvent, IncidentStatus, Signal
 
 
-class Piece(Struct):
+class Piece(Struct, gc=False):
     """One piece of evidence: an alarm of one rule at one entity, or one momentary report."""
 
     key: str
@@ -53,7 +54,7 @@ class Piece(Struct):
     silent_since: int = 0
 
 
-class Happening(Struct):
+class Happening(Struct, gc=False):
     """One incident, open or lately closed."""
 
     incident_id: str

@@ -360,6 +360,6 @@ def _value(incident: Incident, name: str) -> Any:
 
 def _told(entries: list[tuple[float, Incident]]) -> str:
     return "\n".join(
-        f"  {at:9.3f} {one.event:12} {one.status:12} level {one.level} {one.hazard} why={one.why} r{one.revision} {one.incident_id}"
+        f"  {at:9.3f} {one.event:12} {one.status:12} level {one.level} {one.hazard} {one.why} r{one.revision} {one.incident_id}"
         for at, one in entries
     )

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.records import Source
+from topologies.incident_clock import Due, HighWater, Progress, instant
+
+
+def test_a_tick_comes_before_the_record_it_fired_in_front_of() -> None:
+    marks = HighWater()
+    assert [
+        marks.is_news(Source("t", 0, 5, tick=100)),
+        marks.is_news(Source("t", 0, 5)),
+        marks.is_news(Source("t", 0, 5, tick=200)),
+    ] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_partitions_have_marks_of_their_own() -> None:
+    marks = HighWater()
+    assert marks.is_news(Source("t", 0, 5))
+    assert marks.is_news(Source("t", 1, 4))
+
+
+def test_marks_survive_a_snapshot() -> None:
+    marks = HighWater()
+    marks.is_news(Source("t", 0, 5, n=2))
+    restored = HighWater(marks.snapshot())
+    assert [restored.is_news(Source("t", 0, 5, n=2)), restored.is_news(Source("t", 0, 5, n=3))] == [False, True]
+
+
+def test_the_slowest_running_source_sets_the_time() -> None:
+    progress = Progress(60_000)
+    progress.advance(("a", 0), 50_000)
+    progress.advance(("b", 0), 20_000)
+    assert progress.low == 20_000
+
+
+def test_a_source_that_comes_back_from_a_stall_counts_again() -> None:
+    progress = Progress(60_000)
+    for source, at in (("a", 0), ("b", 0), ("a", 200_000), ("b", 150_000)):
+        progress.advance((source, 0), at)
+    assert progress.low == 150_000
+
+
+def test_a_floor_lifts_the_time_of_a_merged_replay() -> None:
+    progress = Progress(60_000)
+    progress.advance(("a", 0), 10)
+    progress.floor(500)
+    assert progress.low == 500
+
+
+def test_without_any_record_there_is_no_time() -> None:
+    assert Progress(60_000).low is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 300)), max_size=40))
+def test_the_time_is_the_least_of_those_not_stalled(moves: list[tuple[int, int]]) -> None:
+    progress, reached = Progress(60), {}
+    for source, at in moves:
+        progress.advance(("t", source), at)
+        reached[source] = max(at, reached.get(source, at))
+        assert progress.low == min(ms for ms in reached.values() if ms >= max(reached.values()) - 60)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.integers(0, 50)), max_size=40))
+def test_keys_come_due_in_the_order_of_their_last_aim(aims: list[tuple[str, int | None]]) -> None:
+    due, model = Due(), {}
+    for key, at in aims:
+        due.aim(key, at)
+        model[key] = at
+    wanted = sorted((at, key) for key, at in model.items() if at is not None)
+    assert [(due.next(), due.pop(100)) for _ in wanted] == wanted
+    assert due.next() is None
+
+
+def test_nothing_is_due_before_its_time() -> None:
+    due = Due([("a", 10)])
+    assert (due.pop(9), due.pop(10), len(due)) == (None, "a", 0)
+
+
+def test_a_time_that_cannot_be_read_is_none() -> None:
+    assert [instant("soon"), instant(2**70), instant("2023-11-15")] == [None, None, None]
