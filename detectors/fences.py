@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -202,11 +203,8 @@ class FenceSet:
         """
         key = (tuple(numbers), margin_m)
         if key not in self._grids:
-            areas = [self.fences[number].area for number in numbers]
-            if margin_m:
-                wider = [widened(area, margin_m) for area in areas]
-                areas = [area if made.is_empty else made for area, made in zip(areas, wider, strict=True)]
-            self._grids[key] = FenceGrid(areas)
+            areas = np.array([self.fences[number].area for number in numbers], dtype=object)
+            self._grids[key] = _grid(tuple(shapely.to_wkb(areas).tolist()), margin_m)
         return self._grids[key]
 
     def times(self, numbers: Sequence[int], area: Index, ts: Int64) -> Bool:
@@ -279,6 +277,16 @@ class FenceSet:
             return metres
 
         return distance
+
+
+@lru_cache(maxsize=12)
+def _grid(areas: tuple[bytes, ...], margin_m: float) -> FenceGrid:
+    """Every partition of a worker has a set of its own, and most switches of the registry change no fence: cut each city once."""
+    plain = list(shapely.from_wkb(areas))
+    if not margin_m:
+        return FenceGrid(plain)
+    wider = [widened(area, margin_m) for area in plain]
+    return FenceGrid([area if made.is_empty else made for area, made in zip(plain, wider, strict=True)])
 
 
 def _features(document: Any) -> list[tuple[Any, Mapping[str, Any], str | None]]:
