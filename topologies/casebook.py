@@ -12,20 +12,17 @@ from typing import Any
 
 import msgspec
 
-from detectors.families import Escalation
-from streams.records import Feedback, IncidentEvent, Signal
+from streams.records import Feedback, Signal
 from topologies import life_cycle
 from topologies.correlate import Neighbourhood
 from topologies.decided import Decided
 from topologies.dispatch_plan import day_name
-from topologies.escalate import counted, judge
-from topologies.happening import Happening, Piece, own_key, severity
-from topologies.incident_body import best_place, body
+from topologies.happening import Happening, own_key
 from topologies.incident_clock import Due, instant
 from topologies.incident_settings import IncidentSettings
 from topologies.reference import Assets
+from topologies.revisions import Revisions
 from topologies.rule_facts import RuleFacts, RuleTable
-from topologies.targets import TargetsNear
 
 
 class Casebook:
@@ -40,16 +37,25 @@ class Casebook:
         #: Ids that have been forgotten, oldest first: their feedback is known to be late, and no id is given twice.
         self._remembered: dict[str, int] = {}
         self._timers = Due()
-        self.decided = Decided()
         self._table, self._registry = table, registry
-        self._targets = TargetsNear(registry, settings)
+        self._revisions = Revisions(table, registry, settings)
         self._near = Neighbourhood(table.families, table.default_family)
+
+    @property
+    def decided(self) -> Decided:
+        return self._revisions.decided
+
+    @decided.setter
+    def decided(self, decided: Decided) -> None:
+        self._revisions.decided = decided
 
     def switch(self, table: RuleTable, registry: Assets) -> None:
         """Other rules or another registry from now on; open incidents stay, and are judged anew at their next change."""
         self._table = table
         self._registry = registry
-        self._targets = TargetsNear(registry, self._settings)
+        decided = self.decided
+        self._revisions = Revisions(table, registry, self._settings)
+        self.decided = decided
         own = self._near.own
         self._near = Neighbourhood(table.families, table.default_family)
         self._near.own = own
@@ -115,7 +121,7 @@ class Casebook:
                 continue
             found = True
             if incident.is_open:
-                self._revise(incident, "updated", why, signal.arrival_ts)
+                self._revisions.revise(incident, "updated", why, signal.arrival_ts)
             self._aim(incident)
         if not found:
             self.decided.muted["nothing_to_clear"] += 1
@@ -163,7 +169,7 @@ class Casebook:
         self.open_count += 1
         self.decided.noted["opened"] += 1
         self._put(incident, signal, facts, group)
-        self._revise(incident, "opened", "first_signal", signal.arrival_ts)
+        self._revisions.revise(incident, "opened", "first_signal", signal.arrival_ts)
         self._aim(incident)
 
     def _name(self, signal: Signal) -> str:
@@ -187,9 +193,9 @@ class Casebook:
         if news == "live_evidence":
             life_cycle.set_deadlines(incident, facts, signal.arrival_ts, self._settings)
         if why is not None or news is not None:
-            self._revise(incident, "updated", why or news or "", signal.arrival_ts)
-        elif moved and self._table.family(incident.family).escalate and judge_level(incident, self._table) != incident.level:
-            self._revise(incident, "updated", "value_changed", signal.arrival_ts)
+            self._revisions.revise(incident, "updated", why or news or "", signal.arrival_ts)
+        elif moved and self._revisions.would_change(incident):
+            self._revisions.revise(incident, "updated", "value_changed", signal.arrival_ts)
         self._aim(incident)
 
     def _return(self, incident: Happening, signal: Signal, facts: RuleFacts) -> None:
@@ -197,7 +203,7 @@ class Casebook:
         life_cycle.reopen(incident, signal.arrival_ts, facts, self._settings)
         self._near.open(incident)
         self._put(incident, signal, facts, self._group(signal))
-        self._revise(incident, "reopened", "returned", signal.arrival_ts)
+        self._revisions.revise(incident, "reopened", "returned", signal.arrival_ts)
         self._aim(incident)
 
     def _put(self, incident: Happening, signal: Signal, facts: RuleFacts, group: str | None) -> str | None:
@@ -244,7 +250,7 @@ class Casebook:
         life_cycle.close(younger, "merged", at)
         younger.merged_into = older.incident_id
         self.open_count -= 1
-        self._emit(younger, "merged", "bridged", at)
+        self._revisions.emit(younger, "merged", "bridged", at)
         for piece in younger.pieces.values():
             # Closing ended the momentary ones; in the older incident they count on.
             piece.active = piece.active or piece.momentary
@@ -257,7 +263,7 @@ class Casebook:
             self._let_go(older)
         self._aim(younger)
 
-    # --- silence of an entity that has an alarm ------------------------------------------------------------------------
+    # --- silence of an entity that has an alarm -----------------------------------------------------------------------
 
     def fell_silent(self, signal: Signal) -> None:
         """No data is never normal: the alarm stands as last known, and its incident says that nobody sees it any more."""
@@ -270,7 +276,7 @@ class Casebook:
             for piece in news:
                 piece.silent_since = max(1, signal.ts)
             if news:
-                self._revise(incident, "updated", "sensor_silent", signal.arrival_ts)
+                self._revisions.revise(incident, "updated", "sensor_silent", signal.arrival_ts)
                 self._aim(incident)
 
     def speaks_again(self, signal: Signal) -> None:
@@ -279,7 +285,7 @@ class Casebook:
                 if piece.entity == signal.entity:
                     piece.silent_since = 0
 
-    # --- people --------------------------------------------------------------------------------------------------------
+    # --- people -------------------------------------------------------------------------------------------------------
 
     def feedback(self, feedback: Feedback, at: int) -> None:
         incident = self._caught_up(feedback.incident_id, at)
@@ -297,10 +303,10 @@ class Casebook:
             self.open_count += 1
             life_cycle.reopen(incident, at, self._table.named(incident.rule), self._settings)
             self._near.open(incident)
-            self._revise(incident, "reopened", "feedback_reopen", at)
+            self._revisions.revise(incident, "reopened", "feedback_reopen", at)
         elif feedback.action == "false_alarm" and incident.status == "resolved":
             incident.status, incident.closed_by_hand = "false_alarm", True
-            self._emit(incident, "resolved", "feedback_false_alarm", at)
+            self._revisions.emit(incident, "resolved", "feedback_false_alarm", at)
         else:
             self.decided.noted["feedback_closed"] += 1
         self._aim(incident)
@@ -313,9 +319,9 @@ class Casebook:
         if not incident.is_open:
             self._near.close(incident)
             self.open_count -= 1
-        self._emit(incident, event, f"feedback_{feedback.action}", at)
+        self._revisions.emit(incident, event, f"feedback_{feedback.action}", at)
 
-    # --- time -----------------------------------------------------------------------------------------------------------
+    # --- time ---------------------------------------------------------------------------------------------------------
 
     def due(self) -> int | None:
         return self._timers.next()
@@ -349,14 +355,14 @@ class Casebook:
             quiet = all(piece.momentary for piece in incident.pieces.values())
             self._resolve(incident, at, "quiet" if quiet else "hold_elapsed")
         elif life_cycle.pass_deadline(incident, kind, self._settings):
-            self._emit(incident, "overdue", f"{kind}_overdue", at)
+            self._revisions.emit(incident, "overdue", f"{kind}_overdue", at)
         self._aim(incident)
 
     def _resolve(self, incident: Happening, at: int, why: str) -> None:
         self._near.close(incident)
         life_cycle.close(incident, "resolved", at)
         self.open_count -= 1
-        self._emit(incident, "resolved", why, at)
+        self._revisions.emit(incident, "resolved", why, at)
 
     def _forget(self, incident: Happening) -> None:
         del self.incidents[incident.incident_id]
@@ -383,67 +389,7 @@ class Casebook:
         due = life_cycle.next_due(incident, self._settings)
         self._timers.aim(incident.incident_id, None if due is None else due[0])
 
-    # --- revisions ------------------------------------------------------------------------------------------------------
-
-    def _revise(self, incident: Happening, event: IncidentEvent, why: str, at: int) -> None:
-        """Judge the incident as it stands now, and emit unless it is only one more of many sources."""
-        before = incident.level
-        held_before = incident.escalations
-        active = counted(incident)
-        self._place(incident, active)
-        level, held, grounds = judge(incident, self._table.family(incident.family), active)
-        incident.level, incident.raised_by_data = level, grounds
-        if active:
-            incident.escalations = [escalation.name for escalation in held]
-            self._lead(incident, min(active, key=severity), held)
-        elif not incident.rule and incident.pieces:
-            self._lead(incident, min(incident.pieces.values(), key=severity), held)
-        if event in ("opened", "reopened"):
-            life_cycle.set_deadlines(incident, self._table.named(incident.rule), at, self._settings)
-        elif level < before:
-            event = "escalated"
-            life_cycle.set_deadlines(incident, self._table.named(incident.rule), at, self._settings)
-        elif level > before:
-            event = "eased"
-        new = [name for name in incident.escalations if name not in held_before]
-        if new and event == "escalated":
-            why = f"escalation_{new[0]}"
-        if event == "updated" and why in ("new_source", "new_evidence") and not self._worth_telling(incident):
-            return
-        self._emit(incident, event, why, at)
-
-    def _worth_telling(self, incident: Happening) -> bool:
-        sources = len(incident.witnesses)
-        return sources <= self._settings.every_source_until or sources >= incident.told * self._settings.then_growth
-
-    def _place(self, incident: Happening, active: list[Piece]) -> None:
-        piece = best_place(active) or best_place(list(incident.pieces.values()))
-        if piece is None or (piece.lat, piece.lon, piece.grid_code) == (incident.lat, incident.lon, incident.grid_code):
-            return
-        incident.lat, incident.lon, incident.grid_code = piece.lat, piece.lon, piece.grid_code
-        incident.targets = self._targets.near(piece.lat, piece.lon, self._table.family(incident.family).target_radius_m)
-
-    def _lead(self, incident: Happening, piece: Piece, held: list[Escalation]) -> None:
-        """What the incident is called and who is to go: the leading rule's, unless a compound condition is as severe."""
-        facts = self._table.named(piece.rule)
-        incident.rule, incident.rule_version, incident.hazard = piece.rule, piece.version, piece.hazard
-        incident.reason = piece.explanation
-        if facts is not None:
-            incident.title, incident.lead, incident.assist = facts.title, facts.lead, list(facts.assist)
-        elif not incident.title:
-            incident.title, incident.lead = piece.hazard or piece.rule, self._settings.default_department
-        top = min(held, key=lambda one: one.level, default=None)
-        if top is not None and top.level <= piece.level:
-            incident.reason = top.reason
-            incident.hazard = top.hazard or incident.hazard
-
-    def _emit(self, incident: Happening, event: IncidentEvent, why: str, at: int) -> None:
-        incident.revision += 1
-        incident.last_event, incident.last_why, incident.updated_ts = event, why, at
-        incident.told = len(incident.witnesses)
-        self.decided.incidents.append(body(incident, event, why, at, self._settings))
-
-    # --- state ------------------------------------------------------------------------------------------------------------
+    # --- state --------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -464,7 +410,3 @@ class Casebook:
                 self.open_count += 1
                 self._near.open(incident)
             self._aim(incident)
-
-
-def judge_level(incident: Happening, table: RuleTable) -> int:
-    return judge(incident, table.family(incident.family), counted(incident))[0]

@@ -1,7 +1,7 @@
 """The incident stage of one city: signals and controls in, revisions of incidents out (pure; docs/interfaces.md).
 
-A record goes through a short list of steps, each of which takes a signal and passes on signals: drop repeated → controls → mute →
-fold outages → bursts → casebook (correlate, life cycle, escalate, prioritise, emit). A step has its own timers; the stage fires
+A record goes through a short list of steps, each of which takes a signal and passes on signals: drop repeated → controls →
+mute → fold outages → bursts → casebook (correlate, life cycle, escalate, prioritise, emit). A step has its own timers; the stage fires
 what is due before the time all running sources have passed, the earliest first. Adding a step edits no other.
 
     stage = IncidentStage("340100", rules, registry, IncidentSettings())
@@ -58,7 +58,7 @@ class IncidentStage:
         self._casebook = Casebook(city, self._table, registry, self.settings)
         self._steps: tuple[Step, ...] = (self._mutes, _Folding(self._outages, self), self._bursts, _Filing(self._casebook))
 
-    # --- records ---------------------------------------------------------------------------------------------------------------
+    # --- records ------------------------------------------------------------------------------------------------------
 
     def process(self, records: Sequence[Signal | Control]) -> Decided:
         """Apply records in the order of ``city.signals``; where they are cut into calls changes nothing."""
@@ -118,7 +118,7 @@ class IncidentStage:
                 return
             self._through(which + 1, self._steps[which].fire(at))
 
-    # --- controls --------------------------------------------------------------------------------------------------------------
+    # --- controls -----------------------------------------------------------------------------------------------------
 
     def _control(self, control: Control) -> None:
         source = (control.source.topic, control.source.partition)
@@ -159,7 +159,7 @@ class IncidentStage:
         self._bursts.switch(self._table)
         self._casebook.switch(self._table, self._registry)
 
-    # --- questions and state -----------------------------------------------------------------------------------------------------
+    # --- questions and state ------------------------------------------------------------------------------------------
 
     def open_incidents(self) -> list[Incident]:
         """Open incidents as they stand, in order of id; what is counted but not told yet (see ``then_growth``) is in them."""
@@ -170,7 +170,7 @@ class IncidentStage:
         ]
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain tree of numbers, text and lists (msgpack); with the records after it, the stage goes on as if never interrupted."""
+        """Plain tree of numbers, text and lists (msgpack); with it and the records after it the stage goes on as if never stopped."""
         return {
             "format": FORMAT,
             "city": self.city,

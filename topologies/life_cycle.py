@@ -129,7 +129,7 @@ def count_standing(incident: Happening) -> None:
     incident.status = "recovering" if alarms and not incident.standing else incident.handling
 
 
-# --- time ---------------------------------------------------------------------------------------------------------------
+# --- time -------------------------------------------------------------------------------------------------------------
 
 
 def next_due(incident: Happening, settings: IncidentSettings) -> tuple[int, DueKind] | None:
@@ -192,7 +192,7 @@ def _sooner(incident: Happening, kind: str, stands: int, new: int) -> int:
     return min(stands, new) if stands else new
 
 
-# --- ends and returns ------------------------------------------------------------------------------------------------------
+# --- ends and returns -------------------------------------------------------------------------------------------------
 
 
 def close(incident: Happening, status: Literal["resolved", "false_alarm", "merged"], at: int, by_hand: bool = False) -> None:
@@ -244,7 +244,7 @@ def absorb(older: Happening, younger: Happening, witnesses_kept: int) -> None:
     count_standing(older)
 
 
-# --- people -------------------------------------------------------------------------------------------------------------------
+# --- people -----------------------------------------------------------------------------------------------------------
 
 
 def follow(incident: Happening, feedback: Feedback, at: int, deadline: int | None, notes_kept: int) -> IncidentEvent | None:

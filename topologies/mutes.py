@@ -35,7 +35,7 @@ class Mutes:
         self._release = Due()
         self.decided = Decided()
 
-    # --- controls ----------------------------------------------------------------------------------------------------------
+    # --- controls -----------------------------------------------------------------------------------------------------
 
     def control(self, control: Control) -> Iterable[Signal]:
         """A mute begins, changes or is withdrawn; yields what no mute holds back any more."""
@@ -88,7 +88,7 @@ class Mutes:
             else:
                 self._release.aim(key, mute[1])
 
-    # --- signals ----------------------------------------------------------------------------------------------------------
+    # --- signals ------------------------------------------------------------------------------------------------------
 
     def take(self, signal: Signal) -> Iterable[Signal]:
         if not self._mutes and not self._retained:
@@ -136,7 +136,7 @@ class Mutes:
                 if held[0] <= at < held[1] and matches(held[2], signal):
                     yield held
 
-    # --- time --------------------------------------------------------------------------------------------------------------
+    # --- time ---------------------------------------------------------------------------------------------------------
 
     def due(self) -> int | None:
         return self._release.next()
@@ -166,7 +166,7 @@ class Mutes:
         self.decided.noted["released"] += 1
         return msgspec.structs.replace(signal, arrival_ts=max(at, signal.arrival_ts), phase="raised")
 
-    # --- state -------------------------------------------------------------------------------------------------------------
+    # --- state --------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
         return {

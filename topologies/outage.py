@@ -51,7 +51,7 @@ class Outages:
         self._folded: Counter[str] = Counter()
         self.decided = Decided()
 
-    # --- what partitions report ----------------------------------------------------------------------------------------------
+    # --- what partitions report ---------------------------------------------------------------------------------------
 
     def tick(self, control: Control) -> Iterable[Signal]:
         """A partition says how much of it is silent; an outage of it ends when enough is heard again."""
@@ -69,7 +69,7 @@ class Outages:
     def _share(self, partition: str, at: int) -> float:
         return next((share for arrival, share in reversed(self._shares.get(partition, [])) if arrival <= at), 0.0)
 
-    # --- signals -------------------------------------------------------------------------------------------------------------
+    # --- signals ------------------------------------------------------------------------------------------------------
 
     def take(self, signal: Signal) -> Iterable[Signal]:
         """A silence begins, changes or ends."""
@@ -129,7 +129,7 @@ class Outages:
             return folded == 0  # partitions and topics say themselves when they are back
         return folded < self._settings.clear_share * len(self.registry.behind(outage))
 
-    # --- time ----------------------------------------------------------------------------------------------------------------
+    # --- time ---------------------------------------------------------------------------------------------------------
 
     def due(self) -> int | None:
         return self._windows.next()
@@ -234,7 +234,7 @@ class Outages:
             if waiting and self._windows.time(where) is None:
                 self._windows.aim(where, at + self._hold_ms)
 
-    # --- state ---------------------------------------------------------------------------------------------------------------
+    # --- state --------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
         return {

@@ -9,7 +9,7 @@ from topologies.incident_settings import Weights
 
 
 def priority(incident: Happening, weights: Weights) -> Priority:
-    """Level first; what is added (important targets, agreeing streams, sources, missed deadlines) never reaches the next level."""
+    """Level first; what is added (targets near, agreeing streams, sources, missed deadlines) never reaches the next level."""
     score = weights.level[incident.level - 1]
     because = [f"level {incident.level}"]
     because += incident.raised_by_data

@@ -1,0 +1,88 @@
+"""What a change makes of an incident: its place, its level, its name and deadlines, and the revision that says so."""
+
+from __future__ import annotations
+
+from detectors.families import Escalation
+from streams.records import IncidentEvent
+from topologies import life_cycle
+from topologies.decided import Decided
+from topologies.escalate import counted, judge
+from topologies.happening import Happening, Piece, severity
+from topologies.incident_body import best_place, body
+from topologies.incident_settings import IncidentSettings
+from topologies.reference import Assets
+from topologies.rule_facts import RuleTable
+from topologies.targets import TargetsNear
+
+
+class Revisions:
+    """``decided`` is where revisions go; the stage replaces it for every call."""
+
+    def __init__(self, table: RuleTable, registry: Assets, settings: IncidentSettings) -> None:
+        self._table = table
+        self._targets = TargetsNear(registry, settings)
+        self._settings = settings
+        self.decided = Decided()
+
+    def would_change(self, incident: Happening) -> bool:
+        """Whether the level would be another one if it were judged now (a value has changed, nothing else has)."""
+        family = self._table.family(incident.family)
+        return bool(family.escalate) and judge(incident, family, counted(incident))[0] != incident.level
+
+    def revise(self, incident: Happening, event: IncidentEvent, why: str, at: int) -> None:
+        """Judge the incident as it stands now, and emit unless it is only one more of many sources."""
+        before = incident.level
+        held_before = incident.escalations
+        active = counted(incident)
+        self._place(incident, active)
+        level, held, grounds = judge(incident, self._table.family(incident.family), active)
+        incident.level, incident.raised_by_data = level, grounds
+        if active:
+            incident.escalations = [escalation.name for escalation in held]
+            self._lead(incident, min(active, key=severity), held)
+        elif not incident.rule and incident.pieces:
+            self._lead(incident, min(incident.pieces.values(), key=severity), held)
+        if event in ("opened", "reopened"):
+            life_cycle.set_deadlines(incident, self._table.named(incident.rule), at, self._settings)
+        elif level < before:
+            event = "escalated"
+            life_cycle.set_deadlines(incident, self._table.named(incident.rule), at, self._settings)
+        elif level > before:
+            event = "eased"
+        new = [name for name in incident.escalations if name not in held_before]
+        if new and event == "escalated":
+            why = f"escalation_{new[0]}"
+        if event == "updated" and why in ("new_source", "new_evidence") and not self._worth_telling(incident):
+            return
+        self.emit(incident, event, why, at)
+
+    def _worth_telling(self, incident: Happening) -> bool:
+        sources = len(incident.witnesses)
+        return sources <= self._settings.every_source_until or sources >= incident.told * self._settings.then_growth
+
+    def _place(self, incident: Happening, active: list[Piece]) -> None:
+        piece = best_place(active) or best_place(list(incident.pieces.values()))
+        if piece is None or (piece.lat, piece.lon, piece.grid_code) == (incident.lat, incident.lon, incident.grid_code):
+            return
+        incident.lat, incident.lon, incident.grid_code = piece.lat, piece.lon, piece.grid_code
+        incident.targets = self._targets.near(piece.lat, piece.lon, self._table.family(incident.family).target_radius_m)
+
+    def _lead(self, incident: Happening, piece: Piece, held: list[Escalation]) -> None:
+        """What the incident is called and who is to go: the leading rule's, unless a compound condition is as severe."""
+        facts = self._table.named(piece.rule)
+        incident.rule, incident.rule_version, incident.hazard = piece.rule, piece.version, piece.hazard
+        incident.reason = piece.explanation
+        if facts is not None:
+            incident.title, incident.lead, incident.assist = facts.title, facts.lead, list(facts.assist)
+        elif not incident.title:
+            incident.title, incident.lead = piece.hazard or piece.rule, self._settings.default_department
+        top = min(held, key=lambda one: one.level, default=None)
+        if top is not None and top.level <= piece.level:
+            incident.reason = top.reason
+            incident.hazard = top.hazard or incident.hazard
+
+    def emit(self, incident: Happening, event: IncidentEvent, why: str, at: int) -> None:
+        incident.revision += 1
+        incident.last_event, incident.last_why, incident.updated_ts = event, why, at
+        incident.told = len(incident.witnesses)
+        self.decided.incidents.append(body(incident, event, why, at, self._settings))
