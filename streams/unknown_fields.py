@@ -1,7 +1,7 @@
 """How many records of a batch carry fields the contract does not know. They are left out, and counted.
 
 msgspec skips unknown fields without a word, and asking it to refuse them would cost a second pass over every batch that has
-one. Counting colons is 20 times cheaper than reading keys and proves in the common case that there are none:
+one. Counting colons is 20 times cheaper than reading the keys and proves in the common case that there are none:
 
 Every key of an object is followed by exactly one colon, so a batch has at least as many colons as keys. Each readable record
 has each required key. If, after taking those away, and one for every ``"name":`` of an optional field, no colon is left,
@@ -43,7 +43,14 @@ def count_unknown(kind: type[msgspec.Struct], rows: int, blob: bytes, values: It
             left -= blob.count(needle)
             if left == 0:
                 return 0
-    return sum(_unknown_in(value, names) for value in values if value)
+    readable = [value for value in values if value]
+    known = names.issuperset
+    try:
+        # Each value is known to be one JSON document, so joining them cannot deceive.
+        trees = orjson.loads(b"[" + b",".join(readable) + b"]")
+        return sum([not known(tree) if type(tree) is dict else _unknown_among(tree, names) for tree in trees])
+    except ValueError:
+        return sum(_unknown_in(value, names) for value in readable)
 
 
 def _unknown_in(value: bytes, names: frozenset[str]) -> int:
@@ -54,6 +61,9 @@ def _unknown_in(value: bytes, names: frozenset[str]) -> int:
             tree = json.loads(value.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             return 1
-    if isinstance(tree, dict):
-        return not tree.keys() <= names
-    return sum(isinstance(item, dict) and not item.keys() <= names for item in tree) if isinstance(tree, list) else 0
+    return _unknown_among(tree if isinstance(tree, list) else [tree], names)
+
+
+def _unknown_among(tree: Any, names: frozenset[str]) -> int:
+    """Of an array's elements; of an envelope's data that is no object nothing is known."""
+    return sum(isinstance(item, dict) and not names.issuperset(item) for item in tree) if isinstance(tree, list) else 0
