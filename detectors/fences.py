@@ -281,7 +281,7 @@ class FenceSet:
 
 @lru_cache(maxsize=12)
 def _grid(areas: tuple[bytes, ...], margin_m: float) -> FenceGrid:
-    """Every partition of a worker has a set of its own, and most switches of the registry change no fence: cut each city once."""
+    """Every partition of a worker has a set of its own, and few switches of the registry change a fence: cut each city once."""
     plain = list(shapely.from_wkb(areas))
     if not margin_m:
         return FenceGrid(plain)
