@@ -136,6 +136,9 @@ def make_app(app_id: str, broker: str, *, options: TransportOptions | None = Non
         "stream_buffer_maxsize": 16,
         "consumer_auto_offset_reset": "earliest",
         "broker_commit_interval": 1.0,
+        # A killed worker's partitions move after this; the embedded broker also lets a group that all have left wait for it.
+        "broker_session_timeout": 10.0,
+        "broker_heartbeat_interval": 3.0,
         "broker_max_poll_interval": 300.0,
         "store": "memory://",
         "web_enabled": False,

@@ -32,11 +32,11 @@ _WAIT_S = 0.25
 class Drained:
     """What one poll brought: per partition one RawBatch, or ConsumerRecords for a topic on the ordinary path."""
 
-    __slots__ = ("epoch", "records", "stamps")
+    __slots__ = ("records", "stamps")
 
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
+    def __init__(self) -> None:
         self.records: dict[TP, list[Any]] = {}
+        #: Epoch of each partition's position when its records were taken.
         self.stamps: dict[TP, int] = {}
 
 
@@ -244,7 +244,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         transport = self.transport
         options = transport.options
         take = take_raw if options.raw else take_plain
-        drained = Drained(self.epoch)
+        drained = Drained()
         for key in list(fetcher._records):
             tp = TP(*key)
             if active is not None and tp not in active:
@@ -275,7 +275,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 self._note_gap(tp, taken.begins, taken.next_offset)
             if taken.records:
                 drained.records[tp] = [self._batch(tp, taken.records)] if batched else taken.records
-                drained.stamps[tp] = drained.epoch
+                drained.stamps[tp] = max(self.epoch, self.epoch_of.get(tp, 0))
         return drained if drained.records else None
 
     def _batch(self, tp: TP, records: list[Any]) -> RawBatch:

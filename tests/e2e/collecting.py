@@ -40,7 +40,15 @@ class Collector:
         options: TransportOptions | None = None,
         **settings: Any,
     ) -> None:
-        self.app = make_app(group, bootstrap, options=options, broker_commit_interval=0.2, **settings)
+        self.app = make_app(
+            group,
+            bootstrap,
+            options=options,
+            broker_commit_interval=0.2,
+            broker_session_timeout=6.0,  # the least Apache Kafka allows
+            broker_heartbeat_interval=1.0,
+            **settings,
+        )
         self.events: list[Any] = []
         self.batches: list[RawBatch] = []
 

@@ -45,6 +45,8 @@ class Town:
             "CITYWATCH_RULES": str(RULES),
             "CITYWATCH_CHECKPOINT_EVERY_S": "0.5",
             "CITYWATCH_CLOCK_SKEW_S": "0.05",
+            # The embedded broker makes whoever joins after somebody left wait this long, less a second.
+            "CITYWATCH_SESSION_TIMEOUT_S": "2",
             "CITYWATCH_LOG_LEVEL": "WARNING",
             **settings,
         }
