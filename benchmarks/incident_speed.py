@@ -50,9 +50,9 @@ def main() -> None:
     data = to_bytes(city.stage.snapshot())
     wrote = time.process_time()
     IncidentStage.restore(from_bytes(data), city.book, city.assets)
-    print(
-        f"snapshot of {len(city.stage.open_incidents())} open: {len(data) / 1e6:.1f} MB, {wrote - began:.2f} s; restored in {time.process_time() - wrote:.2f} s"
-    )
+    restored = time.process_time() - wrote
+    opened = len(city.stage.open_incidents())
+    print(f"snapshot of {opened} open: {len(data) / 1e6:.1f} MB, {wrote - began:.2f} s; restored in {restored:.2f} s")
 
 
 def report(what: str, stage: IncidentStage, records: list[Signal | Control]) -> None:

@@ -3,7 +3,7 @@
 For every rule of the book whose detector is ``burst``: distinct witnesses of the same category within ``radius_m`` and
 ``window_s`` of a call, against what the cells around it usually have. The measure is the Pearson residual
 ``(count - expected) / sqrt(max(expected, 1))``, the rule's ladder judges it, and a burst is one more signal, momentary, that
-correlates like any other. Lives in the incident stage because calls are keyed by call and only here is a city in one order (D7).
+correlates like any other. It lives in the incident stage because only here a city is in one order (D7).
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class Burst:
     def restore(self, saved: dict[str, Any]) -> None:
         self.calls = {name: msgspec.convert(calls, list[Call]) for name, calls in saved["calls"]}
         self.usual = {name: msgspec.convert(usual, Usual) for name, usual in saved["usual"]}
-        self.quiet = {name: at for name, at in saved["quiet"]}
+        self.quiet = dict(saved["quiet"])
 
 
 class Bursts:

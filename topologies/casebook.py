@@ -7,7 +7,6 @@ applied to it, so what an incident looks like follows from its own signals and n
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
@@ -16,9 +15,9 @@ from streams.records import Feedback, Signal
 from topologies import life_cycle
 from topologies.correlate import Neighbourhood
 from topologies.decided import Decided
-from topologies.dispatch_plan import day_name
 from topologies.happening import Happening, own_key
 from topologies.incident_clock import Due, instant
+from topologies.incident_name import incident_name
 from topologies.incident_settings import IncidentSettings
 from topologies.reference import Assets
 from topologies.revisions import Revisions
@@ -155,7 +154,9 @@ class Casebook:
         if self.open_count >= self._settings.max_open:
             self._make_room(signal.arrival_ts)
         incident = Happening(
-            incident_id=self._name(signal),
+            incident_id=incident_name(
+                self._city, signal, self._settings.calendar.utc_offset_min, self.incidents, self._remembered
+            ),
             city=self._city,
             category=signal.category,
             family=facts.family,
@@ -171,20 +172,6 @@ class Casebook:
         self._put(incident, signal, facts, group)
         self._revisions.revise(incident, "opened", "first_signal", signal.arrival_ts)
         self._aim(incident)
-
-    def _name(self, signal: Signal) -> str:
-        """The deciding record names the incident (D5): same log, same id. Never one that was given before."""
-        own = signal.signal_id.removeprefix(f"{signal.rule}:{signal.entity}:")
-        if signal.phase != "raised" and not signal.momentary:
-            own = str(signal.ts)  # the raise itself opened an incident that is long forgotten
-        day = day_name(signal.ts, self._settings.calendar.utc_offset_min)
-        seed = f"{self._city}|{signal.rule}|{signal.entity}|{own}"
-        for again in range(1000):
-            digest = hashlib.blake2b((seed if not again else f"{seed}|{again}").encode(), digest_size=4).hexdigest()
-            name = f"{self._city}-{day}-{signal.category.upper()}-{digest}"
-            if name not in self.incidents and name not in self._remembered:
-                break
-        return name
 
     def _add(self, incident: Happening, signal: Signal, facts: RuleFacts, group: str | None, why: str | None = None) -> None:
         before = incident.pieces.get(own_key(signal.rule, signal.entity))
@@ -226,7 +213,7 @@ class Casebook:
         self._near.own[key] = incident.incident_id
 
     def _let_go(self, incident: Happening) -> None:
-        """The least telling piece leaves: ended before standing, a report before an alarm, mild before severe, old before new."""
+        """The least telling piece leaves: ended before standing, report before alarm, mild before severe, old before new."""
         piece = min(
             incident.pieces.values(),
             key=lambda one: (one.active, not one.momentary, -one.level, one.last_ts, one.key),
@@ -400,7 +387,7 @@ class Casebook:
 
     def restore(self, saved: dict[str, Any]) -> None:
         self.incidents = {one.incident_id: one for one in msgspec.convert(saved["incidents"], list[Happening])}
-        self._remembered = {name: at for name, at in saved["remembered"]}
+        self._remembered = dict(saved["remembered"])
         self._near = Neighbourhood(self._table.families, self._table.default_family)
         self._near.own = dict(saved["own"])
         self._timers = Due()

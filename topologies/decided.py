@@ -13,9 +13,10 @@ class Decided:
     """``muted`` counts signals that did not reach an incident, by reason; ``noted`` what is worth knowing of the rest.
 
     muted: silence, maintenance, permit, mode (retained or let go, by the kind of the mute), shadow, held and folded (outages),
-    historical_after_closing, closed_by_hand, other_city, nothing_to_clear.
+    heard_in_time, cleared_while_muted, historical_after_closing, closed_by_hand, other_city, nothing_to_clear.
     noted: rule_unknown, feedback_unknown, feedback_forgotten, feedback_closed, feedback_no_change, released, exercise,
-    mute_unreadable, mute_overflow, outage, rules_awaited, registry_awaited, evidence_dropped, incident_capacity, joined, opened.
+    mute_unreadable, mute_overflow, retained_overflow, outage, rules_awaited, registry_awaited, evidence_dropped,
+    incident_capacity, joined, opened.
     """
 
     incidents: list[Incident] = field(default_factory=list)

@@ -1,8 +1,8 @@
 """Deadlines of a dispatch proposal, from the words of a rule and the working calendar of the city.
 
 ``2uh`` is two urgent hours (natural time runs through nights and holidays), ``1ud`` an urgent day, ``4wh`` four working hours
-and ``5wd`` five working days of eight working hours each (domain B1.4: 紧急工作时, 工作时, 工作日). The calendar is data: the slots,
-the zone, holidays, and weekend days that are worked in exchange.
+and ``5wd`` five working days of eight working hours each (domain B1.4: 紧急工作时, 工作时, 工作日). The calendar is data:
+slots, zone, holidays, and weekend days that are worked in exchange.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the incident stage holds of one incident: its pieces of evidence and where it stands.
 
 The struct is the state: a snapshot is its plain tree. No piece refers back to its incident, so there are no circles and the
-cyclic collector need not look at a hundred thousand of them (``gc=False``: a third of the stage's time). Times are epoch ms; ``arrival`` ones are on the stage's clock.
+cyclic collector need not look at a hundred thousand of them (``gc=False``). Times are epoch ms; ``arrival`` ones are on the
+stage's clock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The incident stage of one city: signals and controls in, revisions of incidents out (pure; docs/interfaces.md).
 
 A record goes through a short list of steps, each of which takes a signal and passes on signals: drop repeated → controls →
-mute → fold outages → bursts → casebook (correlate, life cycle, escalate, prioritise, emit). A step has its own timers; the stage fires
-what is due before the time all running sources have passed, the earliest first. Adding a step edits no other.
+mute → fold outages → bursts → casebook (correlate, life cycle, escalate, prioritise, emit). A step has its own timers; the
+stage fires what is due before the time all running sources have passed, the earliest first. Adding a step edits no other.
 
     stage = IncidentStage("340100", rules, registry, IncidentSettings())
     decided = stage.process(records)       # decided.incidents: revisions in order
@@ -11,6 +11,7 @@ what is due before the time all running sources have passed, the earliest first.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -169,8 +170,12 @@ class IncidentStage:
             for one in sorted(found, key=lambda one: one.incident_id)
         ]
 
+    def open_counts(self) -> Counter[tuple[str, int]]:
+        """Open incidents per (category, level)."""
+        return Counter((one.category, one.level) for one in self._casebook.incidents.values() if one.is_open)
+
     def snapshot(self) -> dict[str, Any]:
-        """Plain tree of numbers, text and lists (msgpack); with it and the records after it the stage goes on as if never stopped."""
+        """Plain tree of numbers, text and lists; with it and the records after it the stage goes on as if never stopped."""
         return {
             "format": FORMAT,
             "city": self.city,

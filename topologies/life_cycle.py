@@ -19,13 +19,16 @@ from topologies.happening import Happening, Piece, level_of, own_key, piece_key,
 from topologies.incident_settings import IncidentSettings
 from topologies.rule_facts import RuleFacts
 
+#: No evidence is less precise than a city is wide; such a radius is garbage and the rule's own is taken.
+_WIDEST_M = 100_000.0
+
 DueKind = Literal["resolve", "confirm", "handle", "forget"]
 
 
 def piece_of(signal: Signal, facts: RuleFacts, group: str | None) -> Piece:
     """Evidence as its first signal tells it."""
     spot = place(signal)
-    radius = signal.radius_m if signal.radius_m > 0 else facts.radius_m
+    radius = signal.radius_m if 0 < signal.radius_m < _WIDEST_M else facts.radius_m
     return Piece(
         key=piece_key(signal),
         own_key=own_key(signal.rule, signal.entity),
@@ -85,7 +88,7 @@ def take(incident: Happening, piece: Piece, witnesses_kept: int) -> str | None:
     incident.first_event_ts = min(incident.first_event_ts, piece.first_ts)
     if _witnessed(incident, piece, witnesses_kept) and why != "returned":
         why = "new_source"
-    elif held is None and piece.momentary:
+    elif held is None and piece.momentary and not _tells_more(incident, piece):
         why = None  # the same caller again: counted, not told
     if piece.momentary:
         incident.until = max(incident.until, piece.until)
@@ -95,6 +98,14 @@ def take(incident: Happening, piece: Piece, witnesses_kept: int) -> str | None:
     if held is None or not held.active:
         count_standing(incident)
     return why
+
+
+def _tells_more(incident: Happening, piece: Piece) -> bool:
+    """A known witness says something worse, or something else than before."""
+    if piece.level < incident.level:
+        return True
+    known = (one for one in incident.pieces.values() if one is not piece and one.witness == piece.witness)
+    return all(one.rule != piece.rule for one in known)
 
 
 def _witnessed(incident: Happening, piece: Piece, at_most: int) -> bool:

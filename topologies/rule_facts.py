@@ -84,7 +84,7 @@ class RuleTable:
             dispatch_min=None,
             handle="",
             resolve_after_ms=round(settings.default_resolve_after_s * 1000),
-            radius_m=signal.radius_m,
+            radius_m=settings.default_radius_m,
             shadow=False,
             silence=False,
         )

@@ -11,10 +11,13 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.records import Control, Incident, Matchers, Mute, Point, Signal, Source
+from detectors.rulebook import RuleBook
+from streams.records import Asset, Control, Incident, Matchers, Mute, Period, Point, Signal, Source
+from streams.registry import Registry
 from tests.acceptance.timeline import (
     BOOK,
     CITY,
+    HOME,
     T0,
     Assets,
     Book,
@@ -334,3 +337,18 @@ def test_too_many_open_incidents_resolve_the_mildest_and_say_why() -> None:
         city.push(i, alarm("gas-well", f"W{i}", at=(6000.0 * i, 0), level=4 if i == 1 else 3))
     found = city.play(until=6)
     assert [one.evidence[0].entity for one in found if one.why == "capacity"] == ["W1", "W0"]
+
+
+def test_the_real_registry_and_rule_book_fit() -> None:
+    book = RuleBook.of(list(BOOK.rules[:1]), BOOK.families)
+    school = Period(from_=0, lat=HOME[0], lon=HOME[1], attributes={"target": "school"})
+    registry = Registry.from_assets([Asset("SCH-1", "site", [school])])
+    stage = IncidentStage(CITY, book, registry)
+    record = Timeline().record(0, alarm("gas-well", "W1", at=(100, 0)))
+    assert stage.process([record]).incidents[0].priority.because == ["level 3", "school within 100 m"]
+
+
+def test_open_incidents_are_counted_by_category_and_level() -> None:
+    city = Timeline()
+    city.push(0, alarm("gas-well", "W1"), alarm("cover", "C1", level=4)).play(until=1)
+    assert city.stage.open_counts() == {("gas", 3): 1, ("cover", 4): 1}

@@ -139,3 +139,10 @@ def test_a_standing_incident_has_only_deadlines_ahead() -> None:
     city.push(0, alarm("gas-well", "W1")).play(until=1)
     (incident,) = city.stage._casebook.incidents.values()
     assert next_due(incident, IncidentSettings()) == (T0 + 900_000, "confirm")
+
+
+def test_a_known_caller_who_reports_worse_is_news() -> None:
+    city = Timeline()
+    city.push(0, call("gas-smell-call", "c1", "a", level=3)).push(5, call("gas-smell-call", "c2", "a", level=2))
+    city.want(0, event="opened", level=3).want(5, event="escalated", level=2, sources=1)
+    city.run(until=10)
