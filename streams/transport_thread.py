@@ -15,7 +15,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import ConsumerStoppedError, UnsupportedCodecError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    UnsupportedCodecError,
+)
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
@@ -27,6 +32,9 @@ from streams.transport_raw import raw_batch, take_plain, take_raw
 #: While fetched records wait for a full agent, look again after this long; aiokafka only wakes us for new ones.
 _LOOK_AGAIN_S = 0.005
 _WAIT_S = 0.25
+#: How often the group coordinator is asked for errors, and how long it may fail to join.
+_WATCH_S = 0.5
+_GIVE_UP_S = 60.0
 
 
 class Drained:
@@ -76,6 +84,34 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             return outcome
 
         fetcher._proc_fetch_request = timed
+        self._watch = asyncio.get_running_loop().create_task(self._watch_coordinator())
+
+    async def _watch_coordinator(self) -> None:
+        """Take up errors of the group coordinator: Faust never asks, and aiokafka stays silent until somebody does.
+
+        Once asked, it joins the group again. What it may not do, or cannot for a minute, ends the worker.
+        """
+        coordinator = self._ensure_consumer()._coordinator
+        failing_since: float | None = None
+        while not self.should_stop:
+            await asyncio.sleep(_WATCH_S)
+            try:
+                coordinator.check_errors()
+            except Exception as error:
+                now = time.monotonic()
+                failing_since = failing_since or now
+                forbidden = isinstance(error, GroupAuthorizationFailedError | TopicAuthorizationFailedError)
+                if forbidden or coordinator._coordination_task.done() or now - failing_since > _GIVE_UP_S:
+                    asyncio.run_coroutine_threadsafe(self.consumer.crash(error), self.parent_loop)
+                    return
+                self.log.warning("group coordinator: %r, joining again", error)
+            else:
+                if self._positioned is not None:
+                    failing_since = None
+
+    async def on_thread_stop(self) -> None:
+        self._watch.cancel()
+        await super().on_thread_stop()
 
     def _notice_idle(
         self, fetcher: Any, assignment: Any, request: Any, started_ms: int, polled: Mapping[TopicPartition, int | None]

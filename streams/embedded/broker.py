@@ -37,6 +37,7 @@ class ApiKey(IntEnum):
     FIND_COORDINATOR = 10
     JOIN_GROUP = 11
     HEARTBEAT = 12
+    SYNC_GROUP = 14
     INIT_PRODUCER_ID = 22
 
 
