@@ -275,19 +275,25 @@ def run(
     drain_s: float = 0.0,
     progress: Progress | None = None,
 ) -> tuple[Summary, list[Incident]]:
-    """Replay ``recording`` under ``rules`` into the directory ``out``; summary and the last revision of every incident.
+    """Replay ``recording`` under ``rules`` into the directory ``out``; summary, and every incident as opened and as it ended.
 
     The files are described in docs/replay.md. Raises :class:`streams.errors.Mend` for an unreadable recording.
     """
     one = Run(recording, rules, settings, drain_s=drain_s, progress=progress)
+    first: dict[str, Incident] = {}
     last: dict[str, Incident] = {}
     with Results(out) as results:
         for signals, incidents in one.revisions():
             results.signals(signals)
             results.incidents(incidents)
-            last.update((incident.incident_id, incident) for incident in incidents)
+            for incident in incidents:
+                first.setdefault(incident.incident_id, incident)
+                last[incident.incident_id] = incident
     tree = {"format": 1, "kind": "citywatch run", "source": recording.path.name, **one.summary.as_json()}
     span = (one.summary.last_arrival_ts or 0) - (one.summary.first_arrival_ts or 0)
     own = (settings or StageSettings()).settings
-    results.manifest({**tree, "span_s": span / 1000, "settings": {"gate": own.gate, "detect": own.detect, "incident": own.incident}})
-    return one.summary, list(last.values())
+    results.manifest(
+        {**tree, "span_s": span / 1000, "settings": {"gate": own.gate, "detect": own.detect, "incident": own.incident}}
+    )
+    ends = (incident for name, incident in last.items() if incident is not first[name])
+    return one.summary, [*first.values(), *ends]
