@@ -45,7 +45,7 @@ class Detected:
     quarantined: list[Quarantined] = field(default_factory=list)
     #: (group id, reading) for city.sensor.groups.
     regrouped: list[tuple[str, Reading]] = field(default_factory=list)
-    #: Arrival clock of each of ``regrouped``: a replay has no log that would stamp them anew.
+    #: Arrival (ms) of each of ``regrouped``, in the same order.
     regrouped_at: list[int] = field(default_factory=list)
     #: processed, dead_letter, quarantined, late, duplicate.
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -170,8 +170,9 @@ class DetectStage:
         if len(batch):
             times = clock[np.searchsorted(offsets, batch.offset)]
             if self.stream == "sensor":
-                out.regrouped.extend(regroup(batch, self.shard.groups))
-                out.regrouped_at.extend(times[self.shard.groups.mask[batch.slot]].tolist())
+                readings, arrivals = regroup(batch, self.shard.groups)
+                out.regrouped.extend(readings)
+                out.regrouped_at.extend(arrivals)
         self._advance(batch, times, until, at, told)
         self._progress(self.clock, until, None, told, clock, offsets, batch, times)
         self.clock = until

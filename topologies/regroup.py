@@ -24,7 +24,8 @@ class Groups:
         self.mask[slot] = group is not None
 
 
-def regroup(batch: Batch, groups: Groups) -> list[tuple[str, Reading]]:
-    """(group id, reading) of the rows whose sensor is in a group, in the order of the log."""
+def regroup(batch: Batch, groups: Groups) -> tuple[list[tuple[str, Reading]], list[int]]:
+    """(group id, reading) of the rows whose sensor is in a group, in the order of the log, and the arrival (ms) of each."""
     chosen = groups.mask[batch.slot].nonzero()[0]
-    return [(groups.ids[int(batch.slot[i])] or "", batch.records[i]) for i in chosen.tolist()]
+    readings = [(groups.ids[int(batch.slot[i])] or "", batch.records[i]) for i in chosen.tolist()]
+    return readings, batch.arrival[chosen].tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -166,7 +167,7 @@ def test_the_sequence_of_a_source_only_rises(rows: list[tuple[int, bytes | None]
     found += stage.switch(registry=Registry(), next_offset=10 + half).signals
     found += stage.process(raw.cut(half, len(rows))).signals
     places = [record.source.sequence for record in found if isinstance(record, Signal) or record.source]
-    assert all(a < b for a, b in zip(places, places[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(places))
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
