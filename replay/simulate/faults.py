@@ -61,7 +61,9 @@ class Network:
     def kept(self, index: NDArray[np.int64], ts: NDArray[np.int64], interval_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which readings leave the device at all; a gap is shorter than the time after which silence is reported."""
         chance = self.rates.gap_per_hour * interval_ms / 3_600_000
-        begins = self.rng.random(len(index)) < chance
+        # Never two gaps in a row: together they would be a silence worth reporting, and no truth file would know of it.
+        rested = ts > self._silent_until[index] + 3 * interval_ms
+        begins = (self.rng.random(len(index)) < chance) & rested
         until = ts + (interval_ms * self.rng.uniform(0.5, 1.4, len(index))).astype(np.int64)
         self._silent_until[index[begins]] = until[begins]
         return ts >= self._silent_until[index]
