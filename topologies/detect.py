@@ -45,7 +45,7 @@ class Detected:
     quarantined: list[Quarantined] = field(default_factory=list)
     #: (group id, reading) for city.sensor.groups.
     regrouped: list[tuple[str, Reading]] = field(default_factory=list)
-    #: Arrival (ms) of each of ``regrouped``, in the same order.
+    #: The stage's clock (ms) at each of ``regrouped``, in the same order.
     regrouped_at: list[int] = field(default_factory=list)
     #: processed, dead_letter, quarantined, late, duplicate.
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -170,7 +170,7 @@ class DetectStage:
         if len(batch):
             times = clock[np.searchsorted(offsets, batch.offset)]
             if self.stream == "sensor":
-                readings, arrivals = regroup(batch, self.shard.groups)
+                readings, arrivals = regroup(batch, self.shard.groups, times)
                 out.regrouped.extend(readings)
                 out.regrouped_at.extend(arrivals)
         self._advance(batch, times, until, at, told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streams.batch import Batch, Bool
+from streams.batch import Batch, Bool, Int64
 from streams.records import Reading
 
 
@@ -24,8 +24,8 @@ class Groups:
         self.mask[slot] = group is not None
 
 
-def regroup(batch: Batch, groups: Groups) -> tuple[list[tuple[str, Reading]], list[int]]:
-    """(group id, reading) of the rows whose sensor is in a group, in the order of the log, and the arrival (ms) of each."""
+def regroup(batch: Batch, groups: Groups, times: Int64) -> tuple[list[tuple[str, Reading]], list[int]]:
+    """(group id, reading) of the rows whose sensor is in a group, in the order of the log, and the clock (ms) at each."""
     chosen = groups.mask[batch.slot].nonzero()[0]
     readings = [(groups.ids[int(batch.slot[i])] or "", batch.records[i]) for i in chosen.tolist()]
-    return readings, batch.arrival[chosen].tolist()
+    return readings, times[chosen].tolist()

@@ -334,9 +334,10 @@ class RuleRunner:
         self._last_tick = int(saved["last_tick"])
         size = len(self.series)
         self.detector.grow(size)
+        # Facts first, so that what a detector derives from them is there, and then its state as it was.
+        self.detector.changed([own for own, slot in enumerate(shard_slots) if slot >= 0])
         self.detector.restore(saved["detector"])
         self.detector.grow(size)
-        self.detector.changed([own for own, slot in enumerate(shard_slots) if slot >= 0])
         self.alarm.restore(saved["alarm"])
         self.alarm.grow(size)
 
