@@ -36,7 +36,7 @@ def take_raw(result: Any, tp: Any, most: int) -> Taken | None:
 
     Raises aiokafka's CorruptRecordException on a CRC that does not fit.
     """
-    if not result.check_assignment(tp) or not result.has_more():
+    if not result.has_more() or not result.check_assignment(tp):
         return None
     parts = result._partition_records
     log = parts._records
@@ -76,7 +76,7 @@ def _aborted(parts: Any, batch: Any) -> bool:
 
 def take_plain(result: Any, tp: Any, most: int) -> Taken | None:
     """The same through aiokafka's public records, at most ``most`` of them."""
-    if not result.check_assignment(tp) or not result.has_more():
+    if not result.has_more() or not result.check_assignment(tp):
         return None
     state = result._assignment.state_value(tp)
     records = result.getall(most)
