@@ -26,7 +26,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mute": ("topologies.commands", "silences, maintenance, permits, drills"),
     "dead-letters": ("topologies.commands", "look at and re-submit what could not be read"),
     "rules": ("topologies.rules_commands", "check, list and test rule files"),
-    "score": ("detectors.score_commands", "one pass over one series of a CSV file"),
     "replay": ("replay.commands", "record, play, run, compare and verify recordings"),
     "doctor": ("topologies.commands", "checks broker, Redis, topics, clock, rules and says what to do"),
 }

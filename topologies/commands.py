@@ -1,4 +1,4 @@
-"""Commands of this room: worker, doctor, incidents, mute, dead-letters. Only parses; the work is imported when it is asked for."""
+"""Commands of this room: worker, doctor, incidents, mute, dead-letters. Only parses; the work is imported when asked for."""
 
 from __future__ import annotations
 

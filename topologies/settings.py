@@ -59,6 +59,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     batch_records: Count = 1_000
     #: How long a fetch may wait at the broker for records.
     fetch_wait_ms: Count = 5
+    #: A worker that sends no heartbeat of the group for this long is taken for dead and its partitions move; a restart on the
+    #: embedded broker waits as long. Apache Kafka allows 6 to 1800.
+    session_timeout_s: Annotated[float, Meta(ge=1)] = 10.0
     #: Broker clock against this machine's, at most: an idle tick T fires only when a fetch begun after T + this was empty.
     clock_skew_s: Annotated[float, Meta(ge=0)] = 1.0
     #: Arrival times come from the header cw_arrival_ts and idle ticks from the playback's clock.

@@ -42,11 +42,11 @@ from topologies.metrics import Metrics
 from topologies.settings import Settings
 from topologies.watchdog import Heartbeat, Watchdog
 from topologies.worker_build import CONSUMED, Builder, stage_of
+from topologies.worker_clock import wall_ms
 from topologies.worker_gauges import Gauges
 from topologies.worker_log import log_facts
 from topologies.worker_outputs import SinkProducer
 from topologies.worker_registry import RegistryFollower
-from topologies.worker_shard import wall_ms
 from topologies.worker_shards import Shards
 
 log = logging.getLogger(__name__)
@@ -181,7 +181,14 @@ class Worker:
             holes_allowed=frozenset({topic_name("mutes", prefix)}),
             settle_timeout_s=max(4.0, min(20.0, settings.checkpoint_every_s * 4)),
         )
-        app = make_app(settings.group, settings.broker, options=options, loop=asyncio.get_running_loop())
+        app = make_app(
+            settings.group,
+            settings.broker,
+            options=options,
+            loop=asyncio.get_running_loop(),
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=settings.session_timeout_s / 5,
+        )
         transport: Any = app.transport
         transport.marks_provider = self.shards.marks
         transport.settle = self.shards.settle

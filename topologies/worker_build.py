@@ -19,7 +19,7 @@ from detectors.rulebook import RuleBook
 from streams.gate import GateSettings
 from streams.kafka import Producer
 from streams.registry import Registry
-from streams.topics import BY_STREAM, topic_name, topic_of
+from streams.topics import BY_STREAM, topic_of
 from topologies.checkpoints import Checkpoint
 from topologies.crash_points import CrashPoints
 from topologies.detect import DetectStage
@@ -28,12 +28,13 @@ from topologies.incident_settings import IncidentSettings
 from topologies.metrics import Metrics
 from topologies.settings import Settings, part
 from topologies.settings_stages import DetectSettings
+from topologies.worker_clock import wall_ms
 from topologies.worker_controls import ControlShard
 from topologies.worker_detect import DetectShard, quiet_send
 from topologies.worker_incident import IncidentShard
 from topologies.worker_log import LogFacts
 from topologies.worker_outputs import SinkProducer
-from topologies.worker_shard import Shard, ShardPlace, wall_ms
+from topologies.worker_shard import Shard, ShardPlace
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from streams.topics import stream_of, topic_name
 from topologies.crash_points import CrashPoints
 from topologies.detect import Detected, DetectStage
 from topologies.metrics import Metrics
-from topologies.worker_shard import Shard, ShardPlace, wall_ms
+from topologies.worker_clock import wall_ms
+from topologies.worker_shard import Shard, ShardPlace
 
 #: Send one record of a stage: topic, value, key, headers.
 Send = Callable[..., None]

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import Any
 
 from topologies.metrics import Metrics
+from topologies.worker_clock import wall_ms
 from topologies.worker_detect import DetectShard
 from topologies.worker_incident import IncidentShard
-from topologies.worker_shard import wall_ms
 from topologies.worker_shards import Shards
 
 

@@ -18,8 +18,9 @@ from streams.topics import topic_name
 from streams.unreadable import Cause, dead_letter
 from topologies.incident import Decided, IncidentStage
 from topologies.metrics import Metrics
+from topologies.worker_clock import wall_ms
 from topologies.worker_detect import Send
-from topologies.worker_shard import Shard, ShardPlace, wall_ms
+from topologies.worker_shard import Shard, ShardPlace
 
 _LATENCY = "cw_latency_"
 #: Stands as a key in every control and, because quotes are escaped in text, in no signal.

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from streams.errors import Mend
 from streams.kafka import unreachable
 from streams.topics import TOPICS
+from streams.transport import addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class LogFacts:
 
 def log_facts(broker: str, prefix: str, timeout_s: float = 10.0) -> LogFacts:
     """Blocking. Raises :class:`Mend` where nobody answers or a topic is missing."""
+    addresses(broker)
     admin = AdminClient(
         {"bootstrap.servers": broker, "log_level": 0, "socket.timeout.ms": int(timeout_s * 1000)},
         logger=logging.getLogger("citywatch.librdkafka"),

@@ -42,7 +42,7 @@ class SinkProducer:
                 "acks": "all",
                 "enable.idempotence": True,
                 "partitioner": PARTITIONER,
-                # A person waits for these; a fraction of a millisecond still lets the two topics of one incident travel together.
+                # A person waits for these; a moment still lets the two topics of one incident travel together.
                 "linger.ms": linger_ms,
                 "message.max.bytes": 12_000_000,
                 "message.timeout.ms": 30_000,

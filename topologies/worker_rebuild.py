@@ -19,8 +19,8 @@ from streams.topics import topic_name
 from topologies.checkpoints import Checkpoint, CheckpointStore, ShardKey, StoreAway
 from topologies.settings import Settings
 from topologies.worker_build import CONSUMED, stage_of
+from topologies.worker_clock import wall_ms
 from topologies.worker_log import log_facts
-from topologies.worker_shard import wall_ms
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ it has sent always agree, and a checkpoint can be captured at any of them.
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from streams.batch import RawBatch
 from streams.transport import release
 from topologies.checkpoints import Checkpoint, ShardKey
+from topologies.worker_clock import wall_ms
 
 
 @dataclass(slots=True)
@@ -36,10 +36,6 @@ class Capture:
     checkpoint: Checkpoint
     events: list[Any]
     rows: int
-
-
-def wall_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Shard(ABC):

@@ -18,7 +18,8 @@ from streams.transport import TP, BatchTransport
 from topologies.checkpoints import Checkpoint, CheckpointStore, Fenced, ShardKey, StoreAway, encode, refuse_if_foreign
 from topologies.crash_points import CrashPoints
 from topologies.metrics import Metrics
-from topologies.worker_shard import Capture, Shard, ShardPlace, wall_ms
+from topologies.worker_clock import wall_ms
+from topologies.worker_shard import Capture, Shard, ShardPlace
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,112 @@
+"""``citywatch doctor``: looks at everything the worker needs and says what to do, one line per check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import redis
+
+from streams.errors import Mend
+from streams.kafka import LogReader, Producer, check_broker
+from streams.topics import topic_name
+from topologies.incident_commands import live
+from topologies.settings import Settings
+from topologies.worker_clock import elapsed_s, wall_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``state`` is ok, warning (works, but …) or fault (the worker will not)."""
+
+    check: str
+    state: str
+    text: str
+
+
+def examine(settings: Settings, *, as_json: bool) -> int:
+    """Every check, also after a failed one; exit 2 where there is a fault."""
+    found = [finding for check in CHECKS for finding in _run(check, settings)]
+    for finding in found:
+        if as_json:
+            print(json.dumps({"check": finding.check, "state": finding.state, "text": finding.text}))
+        else:
+            print(f"{finding.state:<8} {finding.check:<8} {finding.text}")
+    return 2 if any(finding.state == "fault" for finding in found) else 0
+
+
+def _run(check: Callable[[Settings], list[Finding]], settings: Settings) -> list[Finding]:
+    try:
+        return check(settings)
+    except Mend as error:
+        return [Finding(check.__name__, "fault", str(error))]
+
+
+def broker(settings: Settings) -> list[Finding]:
+    cluster = check_broker(settings.broker)
+    return [Finding("broker", "ok", f"{settings.broker}, cluster {cluster or 'without id'}")]
+
+
+def topics(settings: Settings) -> list[Finding]:
+    from topologies.worker_log import log_facts
+
+    facts = log_facts(settings.broker, settings.topic_prefix, timeout_s=5.0)
+    return [Finding("topics", "ok", f"{len(facts.partitions)} topics, {sum(facts.partitions.values())} partitions")]
+
+
+def clock(settings: Settings) -> list[Finding]:
+    """The broker's clock against ours, by a record of its own in the heartbeat topic."""
+    topic = topic_name("heartbeat", settings.topic_prefix)
+    with (
+        LogReader(settings.broker, [topic], start="latest", timeout_s=5.0) as reader,
+        Producer(settings.broker, linger_ms=0, config={"message.timeout.ms": 5_000}) as producer,
+    ):
+        sent = wall_ms()
+        producer.send(topic, b"{}", "doctor")
+        deadline = elapsed_s() + 5.0
+        while elapsed_s() < deadline:
+            for record in reader.poll(0.1):
+                if record.key == b"doctor":
+                    skew = record.timestamp - sent
+                    fits = abs(skew) <= settings.clock_skew_s * 1000
+                    mend = "" if fits else f"; beyond clock_skew_s = {settings.clock_skew_s:g}: run NTP on both machines"
+                    return [Finding("clock", "ok" if fits else "warning", f"the broker is {skew:+d} ms ahead{mend}")]
+    return [Finding("clock", "fault", "a record in the heartbeat topic did not come back in 5 s; is the broker healthy?")]
+
+
+def store(settings: Settings) -> list[Finding]:
+    if settings.checkpoint_store == "memory":
+        return [
+            Finding("store", "warning", "checkpoints are kept in memory and die with the worker; set checkpoint_store = redis")
+        ]
+    with live(settings) as client:
+        client.ping()
+        found = [Finding("store", "ok", f"{settings.redis}")]
+        try:
+            durable = client.config_get("appendonly").get("appendonly") == "yes"
+        except redis.exceptions.ResponseError:
+            return [
+                *found,
+                Finding("store", "warning", "whether Redis keeps what it acknowledged cannot be asked (CONFIG is forbidden)"),
+            ]
+        if not durable:
+            found.append(Finding("store", "warning", "Redis may lose checkpoints with power: set appendonly yes"))
+        return found
+
+
+def rules(settings: Settings) -> list[Finding]:
+    from topologies.worker import rules_of
+
+    book = rules_of(settings)
+    return [Finding("rules", "ok", f"{len(book)} rules, fingerprint {book.fingerprint}")]
+
+
+def routing(settings: Settings) -> list[Finding]:
+    from alert_sinks.routing import Routing
+
+    Routing.from_file(settings.routing or None, ("kafka_topics", "redis_live", "terminal"))
+    return [Finding("routing", "ok", settings.routing or "as shipped")]
+
+
+CHECKS: tuple[Callable[[Settings], list[Finding]], ...] = (broker, topics, clock, store, rules, routing)
