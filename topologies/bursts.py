@@ -1,9 +1,12 @@
-"""Bursts of calls: many people of one neighbourhood say the same thing, more than the place's own rhythm explains.
+"""Bursts of calls: more people of one neighbourhood say the same thing than the place is used to.
 
-For every rule of the book whose detector is ``burst``: distinct witnesses of the same category within ``radius_m`` and
-``window_s`` of a call, against what the cells around it usually have. The measure is the Pearson residual
-``(count - expected) / sqrt(max(expected, 1))``, the rule's ladder judges it, and a burst is one more signal, momentary, that
-correlates like any other. It lives in the incident stage because only here a city is in one order (D7).
+The judgement is that of :mod:`detectors.burst` (Poisson chance of so many witnesses against the area's own faded rate; its
+settings, its ``tail``), but the state is kept by cell and every cell has the time of its own calls: what happens across the
+city, in other partitions, must not change what an incident looks like here (docs/interfaces.md, clock of the incident stage).
+
+A burst is evidence like any other, momentary, of the calls' own family, category and level, under the rule name
+``call-burst/<rule of the calls>``: it joins the calls' incident, is no witness more (callers are counted already), and raises a
+level only where a family's escalation names it. It lives in the incident stage because only here a city is in one order (D7).
 """
 
 from __future__ import annotations
@@ -15,209 +18,142 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from detectors.rule import Rule
+from detectors.burst import BurstSettings, tail
 from streams.records import Point, Signal
-from topologies.correlate import Cells, metres_between
+from topologies.correlate import Cells
 from topologies.decided import Decided
 from topologies.happening import place
-from topologies.incident_settings import IncidentSettings
-from topologies.rule_facts import RuleTable
 
-#: Cells whose usual count has faded below this are forgotten.
-_FADED = 0.01
+#: In front of the rule of the calls.
+PREFIX = "call-burst/"
+#: Cells remembered; beyond, those whose past has faded most are forgotten (and counted).
+_CELLS_KEPT = 100_000
 #: Calls kept per cell and window: beyond, a burst is a burst.
-_CALLS_KEPT = 500
-_CELLS_KEPT = 50_000
+_CALLS_KEPT = 200
 
 
-class BurstParams(Struct, frozen=True):
-    """Parameters under ``[detector]`` of a burst rule.
-
-    ``categories``: of the calls that count (none: the rule's own). ``min_count``: fewer witnesses are never a burst.
-    ``half_life``: windows after which half of what was usual is forgotten.
-    """
-
-    categories: list[str] = []
-    radius_m: float = 500.0
-    window_s: float = 3600.0
-    min_count: int = 5
-    half_life: float = 168.0
-
-
-class Call(Struct):
-    """One counted call: who, when (arrival) and where."""
+class Call(Struct, gc=False):
+    """One call of the running window; ``flagged``: it was part of a burst and never becomes usual."""
 
     at: int
     witness: str
     lat: float
     lon: float
-
-
-class Usual(Struct):
-    """What a cell usually has in a window: the mean so far, and the count of the window that runs."""
-
-    window: int
-    count: int = 0
-    mean: float = 0.0
-    #: The running window held a burst: it is not learned from (law 6).
     flagged: bool = False
 
 
-class Burst:
-    """One rule: calls of the last window by category and cell, and what is usual there."""
+class Area(Struct, gc=False):
+    """One cell: calls of its window, and its past as a weight that fades."""
 
-    def __init__(self, rule: Rule) -> None:
-        try:
-            self.params = msgspec.convert({key: value for key, value in rule.detector.items() if key != "use"}, BurstParams)
-        except msgspec.ValidationError:  # the rule book has complained; the defaults keep the city watched
-            self.params = BurstParams()
-        self.rule = rule
-        self._categories = frozenset(self.params.categories or [rule.category])
-        self._cells = Cells(self.params.radius_m)
-        self._window_ms = max(1, round(self.params.window_s * 1000))
-        self._keep = 0.5 ** (1.0 / max(self.params.half_life, 1e-9))
-        self.calls: dict[str, list[Call]] = {}
-        self.usual: dict[str, Usual] = {}
-        self.quiet: dict[str, int] = {}
-
-    def take(self, signal: Signal) -> Signal | None:
-        """The burst this call makes or keeps up, at most once in ``quiet_s`` (or a quarter of the window) per cell."""
-        spot = place(signal)
-        if spot is None or signal.category not in self._categories or signal.rule == self.rule.name:
-            return None
-        now = signal.arrival_ts
-        around = [f"{signal.category}|{row}|{column}" for row, column in self._cells.around(*spot)]
-        here = around[4]
-        witness = signal.witness or signal.entity
-        near = {
-            call.witness
-            for name in around
-            for call in self._fresh(name, now)
-            if metres_between(*spot, call.lat, call.lon) <= self.params.radius_m
-        } | {witness}
-        # The circle covers pi/9 of the nine cells; where the own cell alone is busier (one loud square), that is what is usual.
-        expected = max(self._usually(here, now), sum(self._usually(name, now) for name in around) * math.pi / 9)
-        level, bound = self._level(len(near), expected)
-        self._learn(here, Call(now, witness, *spot), level is not None)
-        if level is None or now < self.quiet.get(here, 0):
-            return None
-        if len(self.quiet) > _CELLS_KEPT:
-            self.quiet = {name: until for name, until in self.quiet.items() if until > now}
-        self.quiet[here] = now + round(self.rule.quiet_s * 1000 or self._window_ms / 4)
-        minutes = round(self.params.window_s / 60)
-        return Signal(
-            signal_id=f"{self.rule.name}:{here}:{signal.ts}",
-            city=signal.city,
-            category=self.rule.category,
-            hazard=self.rule.hazard,
-            rule=self.rule.name,
-            rule_version=self.rule.version,
-            entity=here,
-            stream="hotline",
-            ts=signal.ts,
-            arrival_ts=now,
-            level=level,
-            phase="raised",
-            source=signal.source,
-            location=Point((spot[1], spot[0])),
-            radius_m=self.params.radius_m,
-            grid_code=signal.grid_code,
-            value=float(len(near)),
-            expected=round(expected, 3),
-            unit="callers",
-            threshold=bound,
-            explanation=f"{len(near)} callers within {self.params.radius_m:g} m in {minutes} min; {expected:.1f} are usual",
-            witness=f"burst {here}",
-            momentary=True,
-            historical=signal.historical,
-            exercise=signal.exercise,
-        )
-
-    def _level(self, count: int, expected: float) -> tuple[int | None, float]:
-        if count < self.params.min_count:
-            return None, 0.0
-        measure = (count - expected) / math.sqrt(max(expected, 1.0))
-        reached = [
-            (rung.level, rung.raise_)
-            for rung in self.rule.levels
-            if isinstance(rung.raise_, float | int) and measure >= rung.raise_
-        ]
-        level, bound = min(reached, default=(0, 0.0))
-        return level or None, float(bound)
-
-    def _fresh(self, name: str, now: int) -> list[Call]:
-        """Calls of the last window in one cell; older ones leave."""
-        held = self.calls.get(name)
-        if held is None:
-            return []
-        if held and held[0].at <= now - self._window_ms:
-            held = [call for call in held if call.at > now - self._window_ms]
-            if held:
-                self.calls[name] = held
-            else:
-                del self.calls[name]
-        return held
-
-    def _usually(self, name: str, now: int) -> float:
-        usual = self.usual.get(name)
-        if usual is None:
-            return 0.0
-        passed = now // self._window_ms - usual.window
-        if passed <= 0:
-            return usual.mean
-        mean = usual.mean if usual.flagged else usual.mean * self._keep + usual.count * (1 - self._keep)
-        return float(mean * self._keep ** (passed - 1))
-
-    def _learn(self, name: str, call: Call, flagged: bool) -> None:
-        held = self.calls.setdefault(name, [])
-        held.append(call)
-        held.sort(key=lambda one: one.at)
-        del held[:-_CALLS_KEPT]
-        window = call.at // self._window_ms
-        usual = self.usual.get(name)
-        if usual is None:
-            self.usual[name] = Usual(window, 1, flagged=flagged)
-            if len(self.usual) > _CELLS_KEPT:
-                self.usual = {key: one for key, one in self.usual.items() if self._usually(key, call.at) > _FADED}
-        elif window > usual.window:
-            self.usual[name] = Usual(window, 1, self._usually(name, call.at), flagged)
-        else:
-            usual.count += 1
-            usual.flagged = usual.flagged or flagged
-
-    def snapshot(self) -> dict[str, Any]:
-        return {
-            "calls": [(name, msgspec.to_builtins(calls)) for name, calls in self.calls.items()],
-            "usual": [(name, msgspec.to_builtins(usual)) for name, usual in self.usual.items()],
-            "quiet": list(self.quiet.items()),
-        }
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        self.calls = {name: msgspec.convert(calls, list[Call]) for name, calls in saved["calls"]}
-        self.usual = {name: msgspec.convert(usual, Usual) for name, usual in saved["usual"]}
-        self.quiet = dict(saved["quiet"])
+    since: int
+    calls: list[Call]
+    weight: float = 0.0
+    weight_at: int = 0
+    #: Until then a standing burst here is not told again.
+    told_until: int = 0
+    #: Begin and last call of the burst decided here.
+    burst_since: int = 0
+    burst_last: int = 0
 
 
 class Bursts:
-    """The burst step: calls pass, and may bring a burst with them."""
+    """The burst step: calls pass, and may bring a burst with them; ``decided`` is where reasons go."""
 
-    def __init__(self, table: RuleTable, settings: IncidentSettings) -> None:
+    def __init__(self, settings: BurstSettings) -> None:
         self.decided = Decided()
-        self._bursts: dict[str, Burst] = {}
-        self.switch(table)
-
-    def switch(self, table: RuleTable) -> None:
-        """Rules that stay as they are keep what they know."""
-        self._bursts = {
-            rule.name: held if (held := self._bursts.get(rule.name)) is not None and held.rule == rule else Burst(rule)
-            for rule in table.bursts
-        }
+        self._settings = settings
+        self._cells = Cells(settings.cell_m)
+        self._window_ms = round(settings.window_s * 1000)
+        self._memory_ms = settings.memory_s * 1000
+        self._areas: dict[str, Area] = {}
 
     def take(self, signal: Signal) -> Iterable[Signal]:
-        if not self._bursts or signal.stream != "hotline" or signal.phase != "raised":
+        spot = place(signal)
+        if signal.stream != "hotline" or signal.phase != "raised" or spot is None or signal.exercise or signal.historical:
             return (signal,)
-        found = (burst.take(signal) for burst in self._bursts.values())
-        return (signal, *(one for one in found if one is not None))
+        burst = self._judge(signal, spot)
+        return (signal,) if burst is None else (signal, burst)
+
+    def _judge(self, signal: Signal, spot: tuple[float, float]) -> Signal | None:
+        now = signal.arrival_ts
+        names = [f"{signal.rule}|{row}|{column}" for row, column in self._cells.around(*spot)]
+        here = self._areas.get(names[4])
+        if here is None:
+            here = self._areas[names[4]] = Area(now, [])
+            self._forget()
+        here.calls.append(Call(now, signal.witness or signal.entity, *spot))
+        here.calls.sort(key=lambda call: call.at)
+        around = [area for name in names if (area := self._areas.get(name)) is not None]
+        for area in around:
+            self._age(area, now)
+        calls = [call for area in around for call in area.calls]
+        count = len({call.witness for call in calls})
+        expected = self._expected(around, now)
+        chance = tail(count, expected)
+        if count < self._settings.min_count or chance >= self._settings.chance:
+            return None
+        if now > here.burst_last + self._window_ms:
+            here.burst_since = now
+        here.burst_last = now
+        if now - here.burst_since <= self._settings.adopt_after_s * 1000:  # what lasts longer is the new normal
+            for call in calls:
+                call.flagged = True
+        if now < max(area.told_until for area in around):
+            return None
+        here.told_until = now + self._window_ms // 4
+        return self._told(signal, names[4], calls, count, expected, chance)
+
+    def _age(self, area: Area, now: int) -> None:
+        """What has left the window becomes usual, unless it was part of a burst."""
+        start = now - self._window_ms
+        kept = [call for call in area.calls if call.at >= start][-_CALLS_KEPT:]
+        if len(kept) < len(area.calls):
+            usual = sum(1 for call in area.calls if call.at < start and not call.flagged)
+            area.weight = self._faded(area, now) + usual
+            area.weight_at = now
+            area.calls = kept
+
+    def _faded(self, area: Area, now: int) -> float:
+        return area.weight * math.exp(-max(0, now - area.weight_at) / self._memory_ms)
+
+    def _expected(self, around: list[Area], now: int) -> float:
+        """Reports usual in a window here: what every place is granted, and the area's own past over the time it stands for."""
+        seen_ms = max(0, now - min(area.since for area in around))
+        stands_for = self._memory_ms * -math.expm1(-seen_ms / self._memory_ms)
+        rate = self._settings.granted_per_day / 86_400_000.0
+        rate += sum(self._faded(area, now) for area in around) / max(stands_for, self._window_ms)
+        return rate * self._window_ms
+
+    def _told(self, call: Signal, area: str, calls: list[Call], count: int, expected: float, chance: float) -> Signal:
+        rule = PREFIX + call.rule
+        lat = math.fsum(one.lat for one in calls) / len(calls)
+        lon = math.fsum(one.lon for one in calls) / len(calls)
+        minutes = self._settings.window_s / 60
+        return msgspec.structs.replace(
+            call,
+            signal_id=f"{rule}:{area}:{call.arrival_ts}",
+            rule=rule,
+            entity=area,
+            location=Point((lon, lat)),
+            radius_m=self._settings.cell_m,
+            metric=None,
+            value=float(count),
+            expected=round(expected, 3),
+            unit="callers",
+            score=round(min(1.0, -math.log10(chance) / 10) if chance > 0 else 1.0, 4),
+            explanation=f"{count} callers in {minutes:g} min where {expected:.2f} are usual",
+            witness=call.witness or call.entity,
+            momentary=True,
+        )
+
+    def _forget(self) -> None:
+        if len(self._areas) <= _CELLS_KEPT:
+            return
+        now = max(area.weight_at for area in self._areas.values())
+        ranked = sorted(self._areas, key=lambda name: (len(self._areas[name].calls), self._faded(self._areas[name], now), name))
+        for name in ranked[: _CELLS_KEPT // 10]:
+            del self._areas[name]
+            self.decided.noted["burst_overflow"] += 1
 
     def due(self) -> int | None:
         return None
@@ -226,9 +162,7 @@ class Bursts:
         return ()
 
     def snapshot(self) -> dict[str, Any]:
-        return {name: burst.snapshot() for name, burst in self._bursts.items()}
+        return {"areas": [(name, msgspec.to_builtins(area)) for name, area in self._areas.items()]}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        for name, burst in self._bursts.items():
-            if name in saved:
-                burst.restore(saved[name])
+        self._areas = {name: msgspec.convert(area, Area) for name, area in saved["areas"]}

@@ -16,7 +16,7 @@ class Decided:
     heard_in_time, cleared_while_muted, historical_after_closing, closed_by_hand, other_city, nothing_to_clear.
     noted: rule_unknown, feedback_unknown, feedback_forgotten, feedback_closed, feedback_no_change, released, exercise,
     mute_unreadable, mute_overflow, retained_overflow, outage, rules_awaited, registry_awaited, evidence_dropped,
-    incident_capacity, joined, opened.
+    burst_overflow, incident_capacity, joined, opened.
     """
 
     incidents: list[Incident] = field(default_factory=list)

@@ -55,7 +55,7 @@ class IncidentStage:
         self._progress = Progress(round(self.settings.stall_s * 1000))
         self._mutes = Mutes(self.settings)
         self._outages = Outages(registry, self.settings.outage)
-        self._bursts = Bursts(self._table, self.settings)
+        self._bursts = Bursts(self.settings.burst)
         self._casebook = Casebook(city, self._table, registry, self.settings)
         self._steps: tuple[Step, ...] = (self._mutes, _Folding(self._outages, self), self._bursts, _Filing(self._casebook))
 
@@ -157,7 +157,6 @@ class IncidentStage:
             self._table = RuleTable(rules, self.settings)
         if registry is not None:
             self._registry = self._outages.registry = registry
-        self._bursts.switch(self._table)
         self._casebook.switch(self._table, self._registry)
 
     # --- questions and state ------------------------------------------------------------------------------------------

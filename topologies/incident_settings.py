@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from detectors.burst import BurstSettings
 from topologies.dispatch_plan import Calendar
 
 
@@ -79,4 +80,5 @@ class IncidentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     default_resolve_after_s: float = 300.0
     weights: Weights = Weights()
     outage: OutageSettings = OutageSettings()
+    burst: BurstSettings = BurstSettings()
     calendar: Calendar = Calendar()

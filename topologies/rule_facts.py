@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from detectors.families import Family
 from streams.records import Signal
+from topologies.bursts import PREFIX
 from topologies.incident_settings import IncidentSettings
 from topologies.reference import Book
 
@@ -48,8 +49,6 @@ class RuleTable:
             radius_m=settings.default_radius_m,
             within_s=settings.default_within_s,
         )
-        #: Rules of the incident stage itself (D7): bursts of calls.
-        self.bursts = tuple(rule for rule in book.rules if rule.detector.get("use") == "burst")
         self._facts = {
             rule.name: RuleFacts(
                 known=True,
@@ -69,7 +68,7 @@ class RuleTable:
         }
 
     def of(self, signal: Signal) -> RuleFacts:
-        facts = self._facts.get(signal.rule)
+        facts = self.named(signal.rule)
         return facts if facts is not None else self._unknown(signal)
 
     def _unknown(self, signal: Signal) -> RuleFacts:
@@ -90,7 +89,8 @@ class RuleTable:
         )
 
     def named(self, rule: str) -> RuleFacts | None:
-        return self._facts.get(rule)
+        """Facts by name; a burst of calls has those of the calls' rule."""
+        return self._facts.get(rule.removeprefix(PREFIX))
 
     def family(self, name: str) -> Family:
         return self.families.get(name, self.default_family)

@@ -444,14 +444,14 @@ def test_a_storm_of_callers_is_told_when_it_has_grown_and_not_with_every_call() 
     assert len(found[-1].evidence) <= 50
 
 
-def test_a_burst_of_calls_is_an_incident_of_its_own() -> None:
+def test_a_burst_of_calls_is_evidence_in_their_incident_and_no_source_more() -> None:
     city = Timeline()
-    for i in range(8):
-        city.push(i * 30, call("order-call", f"c{i}", f"caller{i}", level=4, at=(350.0 * (i % 2), 0)))
-    found = city.play(until=300)
-    burst = [one for one in found if one.category == "indicator"]
-    assert [one.event for one in burst] == ["opened"]
-    assert "5 callers within 500 m in 60 min" in burst[0].rule.reason
+    for i in range(3):
+        city.push(i * 30, call("order-call", f"c{i}", f"caller{i}", level=4, at=(40.0 * i, 0)))
+    city.want(0, event="opened").want(30, event="updated", sources=2).want(60, event="updated", sources=3)
+    city.want(60, event="updated", why="new_evidence", sources=3, level=4)
+    found = city.run(until=70)
+    assert any("3 callers in 30 min" in piece.explanation for piece in found[-1].evidence)
 
 
 def test_another_city_is_none_of_our_business() -> None:

@@ -107,16 +107,6 @@ RULES = (
         detector={"use": "silence"},
         deadlines={"confirm_min": 60, "dispatch_min": 60, "handle": "1ud"},
     ),
-    rule(
-        "calls-burst",
-        "IND-01",
-        "indicator",
-        "calls",
-        stream="hotline",
-        momentary=True,
-        detector={"use": "burst", "categories": ["order"], "min_count": 5, "radius_m": 500},
-        levels=[{"level": 4, "raise": 3.0}],
-    ),
     rule("order-call", "STR-01", "order", "street", stream="hotline", momentary=True, resolve_after_s=600),
 )
 
@@ -154,7 +144,6 @@ FAMILIES = Families(
                 _family("street", 100, 7200),
                 _family("bridge", 300, 1800),
                 _family("device", 100, 1800),
-                _family("calls", 500, 3600),
             ]
         },
         FamilyTable,

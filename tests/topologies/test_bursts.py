@@ -1,88 +1,89 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from detectors.burst import BurstSettings
 from streams.records import Signal
-from tests.acceptance.timeline import BOOK, Draft, Timeline, call, rule
-from topologies.bursts import Burst, Bursts
-from topologies.incident_settings import IncidentSettings
-from topologies.rule_facts import RuleTable
+from tests.acceptance.timeline import Draft, Timeline, call
+from topologies.bursts import Bursts
 
 
-def _bursts() -> Bursts:
-    return Bursts(RuleTable(BOOK, IncidentSettings()), IncidentSettings())
+class Rig:
+    def __init__(self) -> None:
+        self.step, self.city = Bursts(BurstSettings(min_count=3)), Timeline()
+
+    def give(self, at_s: float, draft: Draft) -> list[Signal]:
+        """Bursts that come with the call."""
+        record = self.city.record(at_s, draft)
+        assert isinstance(record, Signal)
+        passed, *bursts = self.step.take(record)
+        assert passed is record
+        return bursts
+
+    def callers(self, start_s: float, n: int, apart_m: float = 10.0, **more: Any) -> list[Signal]:
+        found: list[Signal] = []
+        for i in range(n):
+            name = f"{start_s}-{i}"
+            found += self.give(start_s + i, call("order-call", f"c{name}", f"p{name}", at=(apart_m * i, 0), **more))
+        return found
 
 
-def _given(step: Bursts, city: Timeline, at_s: float, draft: Draft) -> list[Signal]:
-    record = city.record(at_s, draft)
-    assert isinstance(record, Signal)
-    return [one for one in step.take(record) if one.rule == "calls-burst"]
+def test_three_callers_of_one_place_are_a_burst_of_their_own_category_told_once() -> None:
+    found = Rig().callers(0, 8)
+    assert [(one.rule, one.category, one.value) for one in found] == [("call-burst/order-call", "order", 3.0)]
 
 
-def _calls(step: Bursts, city: Timeline, start: float, n: int, apart_m: float = 10.0, who: str = "p") -> list[Signal]:
-    return [
-        one
-        for i in range(n)
-        for one in _given(step, city, start + i, call("order-call", f"c{start}-{i}", f"{who}{i}", at=(apart_m * i, 0)))
-    ]
-
-
-def test_five_callers_of_one_place_are_a_burst_told_once() -> None:
-    assert [one.value for one in _calls(_bursts(), Timeline(), 0, 8)] == [5.0]
-
-
-def test_one_caller_who_calls_again_and_again_is_no_burst() -> None:
-    step, city = _bursts(), Timeline()
-    assert [_given(step, city, i, call("order-call", f"c{i}", "same")) for i in range(9)] == [[]] * 9
+def test_one_caller_again_and_again_is_no_burst() -> None:
+    rig = Rig()
+    assert [rig.give(i, call("order-call", f"c{i}", "same")) for i in range(9)] == [[]] * 9
 
 
 def test_callers_all_over_the_city_are_no_burst() -> None:
-    assert _calls(_bursts(), Timeline(), 0, 8, apart_m=2000) == []
+    assert Rig().callers(0, 8, apart_m=3000) == []
 
 
 def test_callers_across_a_border_of_cells_are_counted_together() -> None:
+    told = []
     for shift in range(0, 500, 50):
-        step, city = _bursts(), Timeline()
-        found = [
-            one
-            for i in range(5)
-            for one in _given(step, city, i, call("order-call", f"c{i}", f"p{i}", at=(shift + 80.0 * i, shift)))
-        ]
-        assert len(found) == 1
+        rig = Rig()
+        told.append(sum(len(rig.give(i, call("order-call", f"c{i}", f"p{i}", at=(shift + 80.0 * i, shift)))) for i in range(4)))
+    assert told == [1] * 10
 
 
-def test_what_is_usual_is_no_burst_after_a_while() -> None:
-    step, city = _bursts(), Timeline()
-    told = [len(_calls(step, city, hour * 3600, 4, who=f"h{hour}-")) for hour in range(24 * 14)]
-    assert told == [0] * len(told)
-    assert _calls(step, city, 24 * 14 * 3600, 6) == []
+def test_what_a_place_is_used_to_is_no_burst() -> None:
+    rig = Rig()
+    for third in range(24 * 3 * 5):
+        rig.callers(third * 1200, 1)
+    assert rig.callers(24 * 3 * 5 * 1200 + 10, 4) == []
 
 
-def test_a_flagged_window_is_not_learned_from() -> None:
-    city, burst = Timeline(), Burst(next(one for one in BOOK.rules if one.name == "calls-burst"))
-    for i in range(30):
-        record = city.record(i, call("order-call", f"c{i}", f"p{i}"))
-        assert isinstance(record, Signal)
-        burst.take(record)
-    late = city.record(7200, call("order-call", "late", "late"))
-    assert burst._usually(next(iter(burst.usual)), late.arrival_ts) == 0.0
+def test_a_burst_does_not_become_its_own_excuse() -> None:
+    rig = Rig()
+    assert [len(rig.callers(day * 86_400, 5)) for day in range(10)] == [1] * 10
 
 
-def test_a_call_without_a_place_and_one_of_another_category_do_not_count() -> None:
-    step, city = _bursts(), Timeline()
-    told = [_given(step, city, i, call("order-call", f"c{i}", f"p{i}", at=None)) for i in range(9)]
-    told += [_given(step, city, 10 + i, call("gas-smell-call", f"g{i}", f"p{i}")) for i in range(9)]
-    assert told == [[]] * 18
+def test_what_happens_elsewhere_later_does_not_change_a_burst_here() -> None:
+    alone, among = Rig(), Rig()
+    among.give(5000, call("order-call", "far", "far", at=(9000, 0)))
+    assert [(one.value, one.expected) for one in alone.callers(0, 4)] == [
+        (one.value, one.expected) for one in among.callers(0, 4)
+    ]
+
+
+def test_drills_old_calls_and_calls_without_a_place_do_not_count() -> None:
+    rig = Rig()
+    told = [rig.give(i, call("order-call", f"a{i}", f"p{i}", at=None)) for i in range(4)]
+    told += [rig.give(i, call("order-call", f"b{i}", f"p{i}", exercise=True)) for i in range(4)]
+    told += [rig.give(i, call("order-call", f"c{i}", f"p{i}", historical=True)) for i in range(4)]
+    assert told == [[]] * 12
 
 
 def test_its_state_goes_through_bytes() -> None:
-    step, city = _bursts(), Timeline()
-    _calls(step, city, 0, 8)
-    saved = msgspec.msgpack.decode(msgspec.msgpack.encode(step.snapshot()))
-    other = _bursts()
+    rig = Rig()
+    rig.callers(0, 8)
+    saved = msgspec.msgpack.decode(msgspec.msgpack.encode(rig.step.snapshot()))
+    other = Bursts(BurstSettings(min_count=3))
     other.restore(saved)
-    assert msgspec.msgpack.encode(other.snapshot()) == msgspec.msgpack.encode(step.snapshot())
-
-
-def test_a_rule_with_unreadable_parameters_watches_with_the_defaults() -> None:
-    assert Burst(rule("b", "IND-01", "order", "calls", detector={"use": "burst", "radius_m": "wide"})).params.radius_m == 500.0
+    assert msgspec.msgpack.encode(other.snapshot()) == msgspec.msgpack.encode(rig.step.snapshot())

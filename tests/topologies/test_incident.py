@@ -171,7 +171,9 @@ def test_an_older_state_decides_the_same_again(drafts: Any, saved_at: int, crash
 def _of_district(number: int, drafts: Iterable[tuple[float, tuple[int, int, int, int, int]]]) -> list[Signal | Control]:
     """One source partition whose happenings lie far from all others."""
     city = Timeline()
-    now, log = 0.0, []
+    begins = silent_share(0.0)
+    begins.topic, begins.partition = "city.signals.of", number
+    now, log = 0.0, [city.record(0, begins)]
     for n, (step, (kind, who, level, phase, spot)) in enumerate(drafts):
         now += step / 40
         at = SPOTS[spot % 4]
@@ -198,10 +200,11 @@ def test_how_unrelated_sources_interleave_does_not_change_the_revisions(district
     def decided(order: Iterable[int]) -> list[bytes]:
         stage = IncidentStage(CITY, BOOK, Assets(), roomy)
         heads = [iter(log) for log in logs]
+        stage.process([next(head) for head in heads])  # every source has said that it is there
         found = list(stage.process([next(heads[number]) for number in order]).incidents)
         return sorted(_bytes([*found, *stage.advance(T0 + 10_000_000).incidents]))
 
-    in_turn = [number for number, log in enumerate(logs) for _ in log]
+    in_turn = [number for number, log in enumerate(logs) for _ in log[1:]]
     mixed = list(in_turn)
     chance.shuffle(mixed)
     assert decided(mixed) == decided(in_turn)
