@@ -1,0 +1,104 @@
+"""Recorder and player against the embedded broker."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from replay.bag import BagWriter, open_recording
+from replay.play import GroupLag, Player
+from replay.record import record
+from streams.batch import RawBatch
+from streams.embedded.broker import EmbeddedBroker
+from streams.errors import Mend
+from streams.kafka import Producer, read_topic
+from streams.records import Asset, Period
+
+START = 1_700_000_000_000
+READINGS, FIXES = "city.sensor.readings", "city.vehicle.positions"
+
+
+@pytest.fixture
+def broker() -> Iterator[str]:
+    with EmbeddedBroker({READINGS: 3, FIXES: 1, "city.registry": 1}) as embedded:
+        yield embedded.bootstrap
+
+
+def bag(path: Path, rows: int = 60) -> Path:
+    with BagWriter(path) as writer:
+        writer.registry([Asset("S0", "sensor", [Period(from_=0, city="340100")])], revision=1)
+        for topic, field, late in ((READINGS, "sensor_id", 0), (FIXES, "vehicle_id", 1)):
+            arrivals = [START + 10 * i + late for i in range(rows)]
+            values: list[bytes | None] = [json.dumps({field: f"S{i % 7}", "ts": ts}).encode() for i, ts in enumerate(arrivals)]
+            writer.write(RawBatch(topic, 0, list(range(rows)), arrivals, values, [b"S%d" % (i % 7) for i in range(rows)]))
+    return path
+
+
+def test_a_played_recording_recorded_again_is_the_same(tmp_path: Path, broker: str) -> None:
+    with Producer(broker) as producer:
+        player = Player(bag(tmp_path / "a"), broker, producer, group=None)
+        assert player.send_registry() == 1
+        assert player.run() == 120
+    recorded = record(broker, tmp_path / "b", playback=True)
+    assert recorded.records == {READINGS: 60, FIXES: 60, "city.registry": 1}
+    again = open_recording(tmp_path / "b")
+    found = {
+        (arrival, value)
+        for topic, part in again.partitions()
+        if topic == READINGS
+        for batch in again.read(topic, part)
+        for arrival, value in zip(batch.arrivals, batch.values, strict=True)
+    }
+    original = next(open_recording(tmp_path / "a").read(READINGS, 0))
+    assert found == set(zip(original.arrivals, original.values, strict=True))
+    assert again.manifest.partitions[READINGS] == 3
+
+
+def test_every_played_record_carries_its_arrival(tmp_path: Path, broker: str) -> None:
+    with Producer(broker) as producer:
+        Player(bag(tmp_path / "a"), broker, producer, group=None).run()
+    headers = [dict(one.headers)["cw_arrival_ts"] for one in read_topic(broker, FIXES)]
+    assert headers == [b"%d" % (START + 10 * i + 1) for i in range(60)]
+
+
+def test_a_speed_ends_after_the_seconds_it_was_given(tmp_path: Path, broker: str) -> None:
+    with Producer(broker) as producer:
+        sent = Player(bag(tmp_path / "a"), broker, producer, speed=0.01).run(seconds=0.3)
+    assert 0 < sent < 120
+
+
+def test_a_group_that_never_read_is_behind_by_everything(tmp_path: Path, broker: str) -> None:
+    with Producer(broker) as producer:
+        Player(bag(tmp_path / "a"), broker, producer, group=None).run()
+    lag = GroupLag(broker, "nobody")
+    try:
+        assert lag.records([READINGS, FIXES]) == 120
+    finally:
+        lag.close()
+
+
+def test_recording_ends_at_the_high_water(tmp_path: Path, broker: str) -> None:
+    with Producer(broker) as producer:
+        producer.send(READINGS, b"{}", key="S1")
+        producer.flush_acknowledged()
+    recorded = record(broker, tmp_path / "b", topics=[READINGS])
+    assert (recorded.records, recorded.stopped_by) == ({READINGS: 1}, "high_water")
+
+
+def test_recording_for_some_seconds_ends_in_good_order(tmp_path: Path, broker: str) -> None:
+    recorded = record(broker, tmp_path / "b", topics=[READINGS], seconds=0.1)
+    assert recorded.stopped_by == "seconds"
+    assert open_recording(tmp_path / "b").manifest.counts == {}
+
+
+def test_an_unknown_topic_is_named(tmp_path: Path, broker: str) -> None:
+    with pytest.raises(Mend, match=r"city\.nothing"):
+        record(broker, tmp_path / "b", topics=["city.nothing"])
+
+
+def test_truth_beside_the_records_is_found(tmp_path: Path, broker: str) -> None:
+    path = bag(tmp_path / "a")
+    (path / "truth.jsonl").write_text('{"hazard_id":"H1","category":"gas","from_ts":1,"to_ts":2}\n')
+    with Producer(broker) as producer:
+        assert [row["hazard_id"] for row in Player(path, broker, producer).truth()] == ["H1"]
