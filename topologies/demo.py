@@ -32,8 +32,8 @@ from topologies.demo_world import World
 
 #: Hazards of all four streams whose rules decide within seconds, with the second they begin.
 OPENING: tuple[tuple[str, float], ...] = (
-    ("HAZ-01", 2), ("SMK-01", 3), ("PAT-01", 4), ("WAT-CALL", 5), ("GAS-02", 5), ("MUC-03", 6), ("RD-01", 7), ("LGT-01", 8),
-    ("CON-03", 9), ("MHC-01", 10), ("HAZ-01-P", 11), ("SMK-02", 12), ("PND-CALL", 13), ("MHC-CALL", 14),
+    ("SMK-01", 3), ("PAT-01", 4), ("WAT-CALL", 5), ("GAS-02", 5), ("MUC-03", 6), ("RD-01", 7), ("LGT-01", 8), ("CON-03", 9),
+    ("MHC-01", 9), ("WAT-01", 12), ("SMK-02", 12), ("PND-CALL", 13), ("HEA-01", 14), ("MHC-CALL", 15),
 )  # fmt: skip
 #: After the opening every recipe comes once in a random order, so often; then the city stays quiet.
 ROUND_S, ROUNDS, HOURS = 3_600.0, 2, 24.0
