@@ -1,0 +1,103 @@
+import msgspec
+import pytest
+
+from streams.errors import Mend
+from streams.kafka import LogRecord
+from topologies.watchdog import Heartbeat, Watchdog
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def watchdog(clock=None, reader=None, **changed):
+    beats, ends = [], []
+    dog = Watchdog(
+        "me", reader or (lambda: None), limit_s=10.0, exit_code=76, came_back=lambda: beats.append(1), end=ends.append,
+        clock=clock or Clock(), **changed,
+    )  # fmt: skip
+    return dog, beats, ends
+
+
+def beat(worker="me", sent_at=1_000_000, intake_at=1_000_000):
+    return msgspec.json.encode(Heartbeat(worker=worker, sent_at=sent_at, intake_at=intake_at))
+
+
+def test_a_heartbeat_that_comes_back_keeps_the_worker_alive():
+    clock = Clock()
+    dog, beats, _ = watchdog(clock)
+    clock.now += 9
+    dog.look(beat())
+    clock.now += 9
+    assert dog.alive and beats == [1]
+
+
+def test_without_a_heartbeat_the_worker_is_not_alive():
+    clock = Clock()
+    dog, _, _ = watchdog(clock)
+    clock.now += 10
+    assert not dog.alive
+
+
+@pytest.mark.parametrize("value", [beat(worker="another"), b"{}", b"not json", None])
+def test_what_is_not_our_heartbeat_means_nothing(value):
+    dog, beats, _ = watchdog()
+    dog.look(value)
+    assert beats == []
+
+
+def test_a_heartbeat_of_a_loop_whose_consumer_went_silent_does_not_count():
+    dog, beats, _ = watchdog()
+    dog.look(beat(sent_at=1_000_000, intake_at=1_000_000 - 10_001))
+    assert beats == []
+
+
+def test_a_worker_without_partitions_is_not_blamed_for_silence():
+    dog, beats, _ = watchdog()
+    dog.look(beat(intake_at=0))
+    assert beats == [1]
+
+
+class Reader:
+    """Comes back with its script, item by item; an exception is raised, None is an empty poll."""
+
+    def __init__(self, clock, script):
+        self.clock, self.script = clock, script
+
+    def poll(self, timeout_s):
+        step = self.script.pop(0) if self.script else None
+        if isinstance(step, Exception):
+            raise step
+        if step is None:
+            self.clock.now += 4
+            return []
+        return [LogRecord("city.heartbeat", 0, 0, 0, b"me", step, ())]
+
+    def close(self):
+        self.closed = True
+
+
+def test_the_process_is_ended_with_the_documented_code_when_nothing_comes_back():
+    clock = Clock()
+    dog, beats, ends = watchdog(clock, lambda: Reader(clock, [beat(), None, None]))
+    dog.start()
+    dog._thread.join(10)
+    assert (beats, ends) == ([1], [76])
+
+
+def test_a_reader_that_fails_is_made_again():
+    clock = Clock()
+    made = []
+
+    def reader():
+        made.append(1)
+        return Reader(clock, [Mend("gone"), None] if len(made) == 1 else [beat()])
+
+    dog, beats, ends = watchdog(clock, reader)
+    dog.start()
+    dog._thread.join(10)
+    assert (len(made), beats, ends) == (2, [1], [76])

@@ -1,0 +1,300 @@
+"""The order of D4 and what happens when a part of it fails, with a fake log and stage."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from streams.batch import RawBatch
+from streams.errors import Mend
+from streams.kafka import NotAcknowledged
+from streams.transport import TP
+from topologies.checkpoints import Checkpoint, Fenced, MemoryStore, ShardKey
+from topologies.crash_points import CrashPoints
+from topologies.metrics import Metrics
+from topologies.worker_shard import Shard
+from topologies.worker_shards import Shards
+
+TOPIC = "city.sensor.readings"
+HERE = TP(TOPIC, 0)
+KEY = ShardKey("detect", TOPIC, 0)
+
+
+class Counting(Shard):
+    """A stage that counts rows."""
+
+    def __init__(self, place, found):
+        super().__init__(place)
+        self.rows = found.state.get("rows", 0) if found is not None else 0
+        self.closed = False
+
+    def decide(self, batch, received):
+        self.rows += len(batch)
+
+    def state(self):
+        return {"rows": self.rows}
+
+    async def close(self):
+        self.closed = True
+
+
+class Log:
+    """The transport's questions and the producer's promise, in one place; ``happened`` is the order of things."""
+
+    def __init__(self):
+        self.happened = []
+        self.low, self.high, self.committed_offset = 0, 1000, None
+        self.failure = None
+        self.paused = set()
+
+    async def log_bounds(self, tps):
+        return dict.fromkeys(tps, (self.low, self.high))
+
+    async def committed(self, tps):
+        return dict.fromkeys(tps, self.committed_offset)
+
+    def pause(self, tps):
+        self.paused |= tps
+
+    def resume(self, tps):
+        self.paused -= tps
+
+    async def acknowledged(self):
+        self.happened.append("outputs acknowledged")
+        if self.failure:
+            raise self.failure
+
+    async def wait_for_room(self):
+        return None
+
+
+class Store(MemoryStore):
+    def __init__(self, log):
+        super().__init__()
+        self.log = log
+
+    def write_bytes(self, *arguments):
+        super().write_bytes(*arguments)
+        self.log.happened.append("checkpoint written")
+
+
+class Event:
+    def __init__(self, log, first, rows, generation=1):
+        offsets = list(range(first, first + rows))
+        self.log = log
+        self.value = RawBatch(TOPIC, 0, offsets, offsets, [b""] * rows, [b""] * rows)
+        self.message = SimpleNamespace(topic=TOPIC, partition=0, generation_id=generation, value=self.value)
+
+    def ack(self):
+        self.log.happened.append("acknowledged")
+
+
+class World:
+    def __init__(self, cap=100):
+        self.log = Log()
+        self.store = Store(self.log)
+        self.ends = []
+        self.metrics = Metrics()
+        self.shards = self.make(cap)
+
+    def make(self, cap=100):
+        shards = Shards(
+            self.store, self.log, self.metrics, stage_of=lambda topic: "detect", make=Counting, ended=self.ends.append,
+            cluster_id="c", partition_counts={TOPIC: 1}, unacknowledged_records=cap, points=CrashPoints(),
+        )  # fmt: skip
+        shards.transport = self.log
+        shards.generation = lambda: 1
+        return shards
+
+
+def play(steps, cap=100):
+    """Run ``steps(world)`` on an event loop and return the world."""
+
+    async def run():
+        world = World(cap)
+        await steps(world)
+        return world
+
+    return asyncio.run(run())
+
+
+async def refused(world):
+    """Assign; the marks hook never returns after a refusal."""
+    task = asyncio.ensure_future(world.shards.marks({HERE}))
+    await asyncio.wait([task], timeout=0.2)
+    task.cancel()
+    return world.ends
+
+
+def test_a_checkpoint_follows_the_order_outputs_store_acknowledgement():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        await world.shards.take(Event(world.log, 0, 3))
+        await world.shards.take(Event(world.log, 3, 2))
+        assert await world.shards.checkpoint()
+
+    world = play(steps)
+    assert world.log.happened == ["outputs acknowledged", "checkpoint written", "acknowledged", "acknowledged"]
+    assert (world.store.read(KEY).mark, world.store.read(KEY).state) == (5, {"rows": 5})
+
+
+def test_the_next_owner_goes_on_at_the_mark_with_the_state():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        await world.shards.take(Event(world.log, 0, 3))
+        await world.shards.settle({HERE})
+        again = world.make()
+        world.marks = await again.marks({HERE})
+        world.rows = again.held[HERE].rows
+
+    world = play(steps)
+    assert (world.marks, world.rows) == ({HERE: 3}, 3)
+
+
+def test_settling_gives_the_shards_up():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        world.shard = world.shards.held[HERE]
+        await world.shards.settle({HERE})
+
+    world = play(steps)
+    assert world.shard.closed and not world.shards.held
+
+
+def test_rows_in_front_of_the_mark_are_not_decided_twice():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        await world.shards.take(Event(world.log, 0, 3))
+        await world.shards.take(Event(world.log, 0, 5))
+
+    assert play(steps).shards.held[HERE].rows == 5
+
+
+def test_a_batch_of_an_assignment_that_is_over_is_left_alone():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        await world.shards.take(Event(world.log, 0, 3, generation=0))
+
+    assert play(steps).shards.held[HERE].rows == 0
+
+
+def test_while_the_store_is_away_nothing_is_acknowledged_and_the_next_checkpoint_covers_it():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        await world.shards.take(Event(world.log, 0, 3))
+        world.store.away = True
+        assert not await world.shards.checkpoint()
+        world.while_away = list(world.log.happened)
+        world.store.away = False
+        assert await world.shards.checkpoint()
+
+    world = play(steps)
+    assert "acknowledged" not in world.while_away
+    assert world.log.happened[-2:] == ["checkpoint written", "acknowledged"]
+    assert world.metrics.registry.get_sample_value("citywatch_checkpoint_failures_total", {"reason": "away"}) == 1
+
+
+def test_intake_pauses_at_the_cap_and_resumes_after_a_checkpoint():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        await world.shards.take(Event(world.log, 0, 4))
+        world.paused = set(world.log.paused)
+        await world.shards.checkpoint()
+
+    world = play(steps, cap=4)
+    assert world.paused == {HERE} and world.log.paused == set()
+
+
+def test_a_kept_event_holds_no_records():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        world.event = Event(world.log, 0, 3)
+        await world.shards.take(world.event)
+
+    assert play(steps).event.value is None
+
+
+def test_a_zombie_is_refused_and_ends():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        await world.make().marks({HERE})
+        await world.shards.take(Event(world.log, 0, 3))
+        assert not await world.shards.checkpoint()
+
+    world = play(steps)
+    assert [type(error) for error in world.ends] == [Fenced]
+    assert not world.shards.held
+    assert world.metrics.registry.get_sample_value("citywatch_fenced_total") == 1
+
+
+def test_outputs_that_did_not_arrive_stop_the_checkpoint_and_the_worker():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        await world.shards.take(Event(world.log, 0, 3))
+        world.log.failure = NotAcknowledged(["x"], 1)
+        assert not await world.shards.checkpoint()
+
+    world = play(steps)
+    assert world.log.happened == ["outputs acknowledged"]
+    assert [type(error) for error in world.ends] == [NotAcknowledged]
+
+
+def test_a_switch_stands_exactly_between_two_batches():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        await world.shards.take(Event(world.log, 0, 3))
+        await world.shards.checkpoint(between=lambda: setattr(world.shards.held[HERE], "rows", 100))
+
+    world = play(steps)
+    assert (world.store.read(KEY).mark, world.store.read(KEY).state) == (3, {"rows": 3})
+    assert world.shards.held[HERE].rows == 100
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "cluster", "count"), [(5, 1000, "c", 1), (0, 2, "c", 1), (0, 1000, "other", 1), (0, 1000, "c", 2)]
+)
+def test_a_checkpoint_that_does_not_belong_to_the_log_is_refused(low, high, cluster, count):
+    async def steps(world):
+        world.store.write(Checkpoint(KEY, cluster, count, 1, 3, {"rows": 3}))
+        world.log.low, world.log.high = low, high
+        await refused(world)
+
+    (error,) = play(steps).ends
+    assert isinstance(error, Mend) and "--rebuild-from" in str(error)
+
+
+def test_committed_offsets_without_a_checkpoint_are_refused():
+    async def steps(world):
+        world.log.committed_offset = 7
+        await refused(world)
+
+    (error,) = play(steps).ends
+    assert isinstance(error, Mend) and "--rebuild-from" in str(error)
+
+
+def test_a_new_group_begins_at_the_beginning_of_the_log():
+    async def steps(world):
+        world.log.low = 40
+        world.marks = await world.shards.marks({HERE})
+
+    assert play(steps).marks == {HERE: 40}
+
+
+def test_a_store_that_is_away_at_the_assignment_is_waited_for_and_said():
+    async def steps(world):
+        world.store.away = True
+        task = asyncio.ensure_future(world.shards.marks({HERE}))
+        await asyncio.sleep(0.05)
+        world.said = world.shards.waiting_for
+        world.store.away = False
+        world.marks = await asyncio.wait_for(task, 5)
+
+    world = play(steps)
+    assert "store is away" in world.said and world.marks == {HERE: 0} and world.shards.waiting_for == ""
+
+
+def test_without_partitions_the_worker_says_so():
+    async def steps(world):
+        await world.shards.marks(set())
+
+    assert play(steps).shards.waiting_for == "no partition is assigned"
