@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from detectors.families import Escalation, Family, Need
+from topologies.bursts import PREFIX
 from topologies.correlate import metres_between
 from topologies.happening import Happening, Piece
 
@@ -58,6 +59,8 @@ def _meets(needs: Sequence[Need], answers: Sequence[Sequence[Piece]], family: Fa
 
 
 def _counts(need: Need, piece: Piece) -> bool:
+    if piece.rule.startswith(PREFIX) and piece.rule not in need.rules:
+        return False  # its callers count already
     return (
         (not need.hazards or piece.hazard in need.hazards)
         and (not need.rules or piece.rule in need.rules)
