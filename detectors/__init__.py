@@ -4,6 +4,7 @@ A detector measures (:mod:`detectors.base`), the ladder judges (:mod:`detectors.
 (:mod:`detectors.alarm`). Importing this package registers the house's detectors; a new one is a new file and one line here.
 """
 
+from detectors import accumulation as accumulation
 from detectors import alarm_bits as alarm_bits
 from detectors import dumping as dumping
 from detectors import geofence as geofence
