@@ -65,7 +65,7 @@ class Bursts:
         self._cells = Cells(settings.cell_m)
         self._window_ms = round(settings.window_s * 1000)
         self._memory_ms = settings.memory_s * 1000
-        self._areas: dict[str, Area] = {}
+        self._areas: dict[tuple[str, int, int], Area] = {}
 
     def take(self, signal: Signal) -> Iterable[Signal]:
         spot = place(signal)
@@ -76,14 +76,17 @@ class Bursts:
 
     def _judge(self, signal: Signal, spot: tuple[float, float]) -> Signal | None:
         now = signal.arrival_ts
-        names = [f"{signal.rule}|{row}|{column}" for row, column in self._cells.around(*spot)]
+        names = [(signal.rule, row, column) for row, column in self._cells.around(*spot)]
         here = self._areas.get(names[4])
         if here is None:
             here = self._areas[names[4]] = Area(now, [])
             self._forget()
         here.calls.append(Call(now, signal.witness or signal.entity, *spot))
-        here.calls.sort(key=lambda call: call.at)
+        if len(here.calls) > 1 and here.calls[-2].at > now:
+            here.calls.sort(key=lambda call: call.at)
         around = [area for name in names if (area := self._areas.get(name)) is not None]
+        if sum(len(area.calls) for area in around) < self._settings.min_count:
+            return None
         for area in around:
             self._age(area, now)
         calls = [call for area in around for call in area.calls]
@@ -101,13 +104,13 @@ class Bursts:
         if now < max(area.told_until for area in around):
             return None
         here.told_until = now + self._window_ms // 4
-        return self._told(signal, names[4], calls, count, expected, chance)
+        return self._told(signal, "|".join(map(str, names[4])), calls, count, expected, chance)
 
     def _age(self, area: Area, now: int) -> None:
         """What has left the window becomes usual, unless it was part of a burst."""
         start = now - self._window_ms
-        kept = [call for call in area.calls if call.at >= start][-_CALLS_KEPT:]
-        if len(kept) < len(area.calls):
+        if area.calls and (area.calls[0].at < start or len(area.calls) > _CALLS_KEPT):
+            kept = [call for call in area.calls if call.at >= start][-_CALLS_KEPT:]
             usual = sum(1 for call in area.calls if call.at < start and not call.flagged)
             area.weight = self._faded(area, now) + usual
             area.weight_at = now
@@ -162,7 +165,7 @@ class Bursts:
         return ()
 
     def snapshot(self) -> dict[str, Any]:
-        return {"areas": [(name, msgspec.to_builtins(area)) for name, area in self._areas.items()]}
+        return {"areas": [(*name, msgspec.to_builtins(area)) for name, area in self._areas.items()]}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        self._areas = {name: msgspec.convert(area, Area) for name, area in saved["areas"]}
+        self._areas = {(rule, i, j): msgspec.convert(area, Area) for rule, i, j, area in saved["areas"]}
