@@ -83,7 +83,7 @@ def ensure_topics(broker: str, *, partitions: int | None = None, replication: in
         if not wanted:
             return [], existing
         try:
-            answer = admin.create_topics(wanted, timeout_ms=30_000, raise_errors=False)
+            answer = admin.create_topics(wanted, timeout_ms=30_000, raise_errors=False, wait_for_metadata=True)
         except Exception as error:
             raise Mend(
                 f"the broker did not make the topics ({type(error).__name__}: {error})",

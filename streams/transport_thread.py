@@ -33,7 +33,7 @@ from streams.transport_raw import raw_batch, take_plain, take_raw
 _LOOK_AGAIN_S = 0.005
 _WAIT_S = 0.25
 #: How often the group coordinator is asked for errors, and how long it may fail to join.
-_WATCH_S = 0.5
+_WATCH_S = 0.25
 _GIVE_UP_S = 60.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,12 @@ def make_topics(bootstrap: str, partitions: dict[str, int], replication: int = 1
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     for made in admin.create_topics(wanted, operation_timeout=20).values():
         made.result()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        listed = admin.list_topics(timeout=5).topics
+        if all(name in listed and len(listed[name].partitions) == count for name, count in partitions.items()):
+            return
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -40,9 +40,11 @@ async def main(broker: str, topic: str, group: str, file: str, late: str = "1") 
     app.transport.settle = settle
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await app.start()
+    # Not awaited: it returns once the group has been joined, and a stop must not wait for that.
+    starting = asyncio.create_task(app.start())
     await stop.wait()
     await app.stop()
+    starting.cancel()
 
 
 if __name__ == "__main__":
