@@ -78,13 +78,16 @@ class JsonLines:
             raise Mend(
                 "holds neither manifest.json nor a <topic>.jsonl file", str(path), "name its files like sensor.readings.jsonl"
             )
+        assets = self.registry()
         self._gateway = {
             asset.asset_id: period.gateway
             for asset in self.registry()
             for period in asset.periods
             if period.gateway is not None
         }
-        self.manifest = Manifest(kind="directory of JSON lines", origin=path.name)
+        self.manifest = Manifest(
+            kind="directory of JSON lines", origin=path.name, registry_rows=len(assets), registry_revision=len(assets)
+        )
         self._sorts: dict[tuple[str, int], ArrivalSort] = {}
         self._last: dict[str, int] = {}
         for topic in self._files:

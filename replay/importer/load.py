@@ -53,11 +53,12 @@ class Summary:
 
 @dataclass(slots=True)
 class _Seen:
-    """An entity for the registry: what it is and when it was first heard of."""
+    """An entity for the registry: what it is and when it was first and last heard of."""
 
     made: Made
     row: dict[str, Any]
     first: int
+    last: int
 
 
 class Importer:
@@ -162,9 +163,9 @@ class Importer:
         entity = getattr(record, "sensor_id", None) or getattr(record, "vehicle_id", None) or record.camera_id
         seen = self._seen.get((made.kind, entity))
         if seen is None:
-            self._seen[(made.kind, entity)] = _Seen(made, dict(row), ts)
-        elif ts < seen.first:
-            seen.first = ts
+            self._seen[(made.kind, entity)] = _Seen(made, dict(row), ts, ts)
+        else:
+            seen.first, seen.last = min(seen.first, ts), max(seen.last, ts)
 
     def assets(self) -> Iterator[Asset]:
         """The registry of everything seen, by id."""
@@ -185,6 +186,7 @@ class Importer:
         attributes = {name: text(value) if isinstance(value, str) else value for name, value in spec.attributes.items()}
         return Period(
             from_=seen.first,
+            to=seen.last + 1 if spec.ends else None,
             lat=lat,
             lon=lon,
             city=spec.city or self.mapping.city,
@@ -205,7 +207,8 @@ class Importer:
     def to_bag(self, path: Path) -> None:
         origin = "; ".join(part for part in (self.mapping.origin, self.mapping.licence) if part) or None
         with self._stack, BagWriter(path, origin=origin) as writer:
-            writer.registry(self.assets())
+            # As many as a player will have written to city.registry: the revision of the registry that is complete.
+            writer.registry(self.assets(), revision=len(self._seen))
             for home in sorted(self._sorts):
                 for batch, events in self._sorts[home].sorted():
                     writer.write(batch, events)

@@ -110,11 +110,15 @@ class Place(Part, frozen=True):
 
 
 class AssetSpec(Part, frozen=True):
-    """The registry entry of every entity seen, from its first record on. ``place`` names one of ``[places]``."""
+    """The registry entry of every entity seen, from its first record on. ``place`` names one of ``[places]``.
+
+    ``ends``: the entry ends with the last record (a run of an experiment); otherwise silence after it is a fault.
+    """
 
     lat: float | None = None
     lon: float | None = None
     place: str | None = None
+    ends: bool = False
     city: str | None = None
     group: str | None = None
     gateway: str | None = None

@@ -63,9 +63,7 @@ def simple(
 
 def test_a_row_becomes_a_reading(tmp_path: Path) -> None:
     _, rows = simple(tmp_path, "time,v\n2024-05-01 08:00:00,7.2\n", time='zone = "+08:00"')
-    assert rows == [{"sensor_id": "S", "ts": 1714521600000, "metric": "ph", "value": 7.2, "schema_version": 1}] or rows == [
-        {"sensor_id": "S", "ts": 1714521600000, "metric": "ph", "value": 7.2}
-    ]
+    assert rows == [{"sensor_id": "S", "ts": 1714521600000, "metric": "ph", "value": 7.2}]
 
 
 def test_every_row_is_used_or_skipped_for_a_reason(tmp_path: Path) -> None:
@@ -193,6 +191,13 @@ def test_the_registry_knows_place_and_first_sight(tmp_path: Path) -> None:
     )
     period = open_recording(tmp_path / "out.bag").registry()[0].periods[0]
     assert (period.lat, period.lon, period.from_, period.limits) == (31.8, 117.2, 1714521600000, {"warning": 8.5})
+
+
+def test_an_experiments_sensor_ends_with_its_last_record(tmp_path: Path) -> None:
+    mapping = BASE.format(source="", time="", more="") + "asset = { ends = true }\n"
+    run(tmp_path, mapping, table(tmp_path, "time,v\n2024-05-01 00:00,1\n2024-05-01 00:01,2\n"))
+    period = open_recording(tmp_path / "out.bag").registry()[0].periods[0]
+    assert (period.from_, period.to) == (1714521600000, 1714521660001)
 
 
 def test_zip_in_zip_with_a_climbing_name_is_read_and_never_written(tmp_path: Path) -> None:
