@@ -13,6 +13,7 @@ from streams.kafka import NotAcknowledged, Producer
 from streams.records import Signal
 from streams.registry import Registry
 from streams.topics import stream_of, topic_name
+from streams.transport_raw import ARRIVAL_HEADER
 from topologies.crash_points import CrashPoints
 from topologies.detect import Detected, DetectStage
 from topologies.metrics import Metrics
@@ -109,7 +110,13 @@ class DetectShard(Shard):
         for refused in detected.quarantined:
             send(self._quarantine, encode(refused), refused.entity)
         for group, reading in detected.regrouped:
-            send(self._groups, encode(reading), group)
+            # A group's arrival is its own topic's; only a played recording keeps the original clock.
+            send(
+                self._groups,
+                encode(reading),
+                group,
+                [(ARRIVAL_HEADER, b"%d" % (self.stage.clock or 0))] if self._playback else None,
+            )
         metrics.count_outcomes(self.stream, detected.outcomes, detected.reasons)
         self.watermark, self.entities = detected.watermark, detected.entities
 

@@ -183,13 +183,23 @@ class Shards:
                 self._ended(error)
                 return False
             self._points.passed("after_broker_ack")
-            written = [await self._write(capture) for capture in captures]
+            written = await self._write_all(captures)
             self._points.passed("after_ack")
             if all(written):
                 self._metrics.checkpoint_written()
             if self._paused:
                 self.intake_at = wall_ms()
             return all(written)
+
+    async def _write_all(self, captures: list[Capture]) -> list[bool]:
+        """Write until one fails: a store that hangs costs its timeout once, not once per shard."""
+        written: list[bool] = []
+        for capture in captures:
+            if all(written):
+                written.append(await self._write(capture))
+            else:
+                capture.shard.dirty = True
+        return written
 
     async def _write(self, capture: Capture) -> bool:
         shard, checkpoint = capture.shard, capture.checkpoint

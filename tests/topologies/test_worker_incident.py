@@ -53,10 +53,22 @@ class Town:
 
 def signal(offset, city="340100", entity="G1", level=2, value=25.0):
     return Signal(
-        signal_id=f"methane:{entity}:{T0}", city=city, category="gas", hazard="GAS-01", rule="methane", rule_version="1",
-        entity=entity, stream="sensor", ts=T0 + offset, arrival_ts=T0 + offset, level=level, phase="raised" if level == 2 else "updated",
-        source=Source("city.sensor.readings", 0, offset), location=Point((117.2, 31.8)), value=value,
-    )  # fmt: skip
+        signal_id=f"methane:{entity}:{T0}",
+        city=city,
+        category="gas",
+        hazard="GAS-01",
+        rule="methane",
+        rule_version="1",
+        entity=entity,
+        stream="sensor",
+        ts=T0 + offset,
+        arrival_ts=T0 + offset,
+        level=level,
+        phase="raised" if level == 2 else "updated",
+        source=Source("city.sensor.readings", 0, offset),
+        location=Point((117.2, 31.8)),
+        value=value,
+    )
 
 
 def batch(*values, headers=None):

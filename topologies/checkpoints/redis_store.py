@@ -51,7 +51,7 @@ _AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, redis.
 class RedisStore:
     """Keys ``<namespace>:<group>:checkpoint:<stage>/<topic>/<partition>`` and an index set ``…:checkpoints``."""
 
-    def __init__(self, url: str, namespace: str = "citywatch", group: str = "citywatch", timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str, namespace: str = "citywatch", group: str = "citywatch", timeout_s: float = 1.5) -> None:
         """Raises :class:`Mend` for an address that is none; connects with the first call."""
         try:
             self._redis = redis.Redis.from_url(
