@@ -175,6 +175,9 @@ class Shards:
             captures = [shard.capture() for shard in self.held.values() if shard.dirty or shard.unacknowledged]
             if between is not None:
                 between()
+            if not captures:
+                self._metrics.checkpoint_written()
+                return True
             try:
                 await self._producer.acknowledged()
             except NotAcknowledged as error:
