@@ -11,113 +11,22 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from replay import bag_segments
+from replay.recording import FORMAT, Manifest, Segment, read_assets
 from streams.batch import RawBatch
 from streams.errors import Mend
 from streams.records import Asset
 
-FORMAT = 1
 MANIFEST = "manifest.json"
 REGISTRY = "registry.jsonl"
 SEGMENT_ROWS = 262_144
 SEGMENT_BYTES = 64 << 20
 #: All partitions together hold at most this many bytes of values before the largest is written out.
 HELD_BYTES = 192 << 20
-
-
-class Segment(Struct, kw_only=True):
-    file: str
-    topic: str
-    partition: int
-    rows: int
-    bytes: int
-    sha256: str
-    first_offset: int
-    last_offset: int
-    first_arrival_ts: int
-    last_arrival_ts: int
-
-
-class Manifest(Struct, kw_only=True):
-    """``manifest.json``. Times are epoch milliseconds of arrival; ``until`` is the arrival time up to which the recording knows
-    that nothing else came (at least the last record's). ``counts`` are records per topic."""
-
-    format: int = FORMAT
-    kind: str = "citywatch bag"
-    prefix: str = "city."
-    cluster_id: str | None = None
-    first_arrival_ts: int | None = None
-    last_arrival_ts: int | None = None
-    first_event_ts: int | None = None
-    last_event_ts: int | None = None
-    until: int | None = None
-    counts: dict[str, int] = {}
-    rule_fingerprint: str | None = None
-    registry_rows: int = 0
-    registry_sha256: str | None = None
-    registry_revision: int = 0
-    #: Partitions per topic where the recording knows them (a topic may have partitions without a record).
-    partitions: dict[str, int] = {}
-    origin: str | None = None
-    segments: list[Segment] = []
-
-
-class Recording(Protocol):
-    """What can be replayed: a bag, or a directory of JSON lines."""
-
-    path: Path
-    manifest: Manifest
-
-    def partitions(self) -> list[tuple[str, int]]:
-        """All (topic, partition) that have records, sorted."""
-        ...
-
-    def read(self, topic: str, partition: int, rows: int = 8192) -> Iterator[RawBatch]:
-        """The records of one partition in log order."""
-        ...
-
-    def registry(self) -> list[Asset]:
-        """The assets as they were when the recording began."""
-        ...
-
-
-def open_recording(path: str | Path, *, partitions: int = 1) -> Recording:
-    """Bag or directory of JSON lines at ``path``; ``partitions`` is how many the latter is dealt to.
-
-    Raises :class:`Mend` where there is neither.
-    """
-    from replay.jsonl import JsonLines
-
-    place = Path(path)
-    if (place / MANIFEST).is_file():
-        return Bag(place)
-    partial = place.with_name(place.name + ".partial")
-    if not place.exists() and partial.is_dir():
-        raise Mend("was not finished: its writer was killed", str(partial), "record or import it again")
-    if not place.is_dir():
-        raise Mend("no such bag", str(place), "name a directory with manifest.json, or with <topic>.jsonl files")
-    return JsonLines(place, partitions=partitions)
-
-
-def read_assets(path: Path) -> list[Asset]:
-    """Assets of a ``registry.jsonl`` (plain or .gz), one a line; a line that is none is an error with its number."""
-    from replay.jsonl import lines_of
-
-    assets: list[Asset] = []
-    decoder = msgspec.json.Decoder(Asset)
-    for number, line in enumerate(lines_of(path), 1):
-        if not line:
-            continue
-        try:
-            assets.append(decoder.decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise Mend(f"is not an asset: {error}", f"{path}:{number}", "see Asset in docs/contract.md") from error
-    return assets
 
 
 class Bag:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from replay import command_options as options
 from streams.errors import Mend
 
 if TYPE_CHECKING:
@@ -20,18 +20,16 @@ if TYPE_CHECKING:
     from replay.stages import StageSettings
     from replay.truth import Verdict
 
-BROKER_VARIABLE = "CITYWATCH_BROKER"
-
 
 def add_parser(subparsers: Any) -> None:
     """``replay`` with its own commands; ``simulate`` lives beside its city."""
     parser = subparsers.add_parser("replay", help="record, play, run, compare and verify recordings", epilog="example: " + _RUN)
     actions = parser.add_subparsers(dest="action", required=True, metavar="record|info|play|run|diff|verify|import|simulate")
-    for name, text, example, options, run in _ACTIONS:
+    for name, text, example, add_options, run in _ACTIONS:
         one = actions.add_parser(
             name, help=text, epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        options(one)
+        add_options(one)
         one.add_argument("--json", action="store_true", help="one JSON document on standard output")
         one.set_defaults(run=run)
     try:
@@ -40,97 +38,6 @@ def add_parser(subparsers: Any) -> None:
         # A wheel may leave the simulated city out; everything else must still work.
         if not str(missing.name).startswith("replay.simulate"):
             raise
-
-
-# --- options ----------------------------------------------------------------------------------------------------------------
-
-
-def _broker(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--broker",
-        default=os.environ.get(BROKER_VARIABLE, "localhost:9092"),
-        help=f"default: {BROKER_VARIABLE}, or localhost:9092",
-    )
-
-
-def _stages(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--settings", type=Path, metavar="FILE", help="the worker's settings file ([gate], [detect], [incident])"
-    )
-    parser.add_argument(
-        "--partitions", type=int, default=1, help="partitions a directory of JSON lines is dealt to (default 1)"
-    )
-
-
-def _record_options(parser: argparse.ArgumentParser) -> None:
-    _broker(parser)
-    parser.add_argument("bag", type=Path, metavar="BAG", help="directory to write; must not exist")
-    parser.add_argument(
-        "--topic", action="append", default=[], metavar="T", help="only these topics (default: all of citywatch)"
-    )
-    parser.add_argument("--seconds", type=float, help="go on for so long (default: stop at the end the topics have now)")
-    parser.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
-    parser.add_argument("--from-now", action="store_true", help="skip what is in the topics already")
-    parser.add_argument(
-        "--playback", action="store_true", help="take the arrival from cw_arrival_ts (a recording is being played)"
-    )
-    parser.add_argument("--rules", type=Path, metavar="DIR", help="rules the worker runs with, for the manifest")
-
-
-def _bag_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bag", type=Path, metavar="BAG", help="a bag, or a directory of <topic>.jsonl files")
-
-
-def _info_options(parser: argparse.ArgumentParser) -> None:
-    _bag_options(parser)
-    parser.add_argument("--verify", action="store_true", help="compare every file with its hash")
-
-
-def _play_options(parser: argparse.ArgumentParser) -> None:
-    _broker(parser)
-    _bag_options(parser)
-    parser.add_argument("--speed", default="max", metavar="X", help="times the recording's own pace, or max (default)")
-    parser.add_argument("--seconds", type=float, help="stop after so long")
-    parser.add_argument(
-        "--group", default=os.environ.get("CITYWATCH_GROUP", "citywatch"), help="group whose lag paces --speed max"
-    )
-    parser.add_argument("--no-pacing", action="store_true", help="do not wait for the group (a broker that keeps everything)")
-    parser.add_argument("--partitions", type=int, default=1, help=argparse.SUPPRESS)
-
-
-def _run_options(parser: argparse.ArgumentParser) -> None:
-    _bag_options(parser)
-    _stages(parser)
-    parser.add_argument("--rules", type=Path, metavar="DIR", help="rule files (default: those of the house)")
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="directory for incidents, signals and manifest")
-    parser.add_argument("--drain-s", type=float, default=0.0, metavar="S", help="let so much time pass after the end")
-    parser.add_argument("--truth", type=Path, metavar="FILE", help="truth.jsonl or labels.csv to judge the incidents by")
-
-
-def _diff_options(parser: argparse.ArgumentParser) -> None:
-    _bag_options(parser)
-    _stages(parser)
-    parser.add_argument("--base", type=Path, required=True, metavar="DIR", help="rule files as they are")
-    parser.add_argument("--candidate", type=Path, required=True, metavar="DIR", help="rule files as they might be")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="labels.csv or truth.jsonl: precision and recall of both")
-    parser.add_argument("--drain-s", type=float, default=0.0, metavar="S", help="let so much time pass after the end")
-
-
-def _verify_options(parser: argparse.ArgumentParser) -> None:
-    _bag_options(parser)
-    _stages(parser)
-    parser.add_argument(
-        "--rules", type=Path, action="append", default=[], metavar="DIR", help="rules the worker had; again for each change"
-    )
-
-
-def _import_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("mapping", metavar="MAPPING", nargs="?", help="a mapping file (.toml), or the name of a shipped one")
-    parser.add_argument("sources", type=Path, metavar="SOURCE", nargs="*", help="files, archives, directories")
-    parser.add_argument("--out", type=Path, metavar="BAG", help="the bag to write; must not exist")
-    parser.add_argument("--jsonl", action="store_true", help="write a directory of JSON lines instead of a bag")
-    parser.add_argument("--partitions", type=int, default=1, help="partitions the keys are dealt to (default 1)")
-    parser.add_argument("--list", action="store_true", help="list the shipped mappings and stop")
 
 
 # --- what they do -----------------------------------------------------------------------------------------------------------
@@ -160,7 +67,8 @@ def _record(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from replay.bag import Bag, open_recording
+    from replay.bag import Bag
+    from replay.opening import open_recording
 
     recording = open_recording(arguments.bag)
     manifest = recording.manifest
@@ -199,7 +107,7 @@ def _play(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from replay.bag import open_recording
+    from replay.opening import open_recording
     from replay.run import run
     from replay.truth import judge, read_truth
 
@@ -230,8 +138,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    from replay.bag import open_recording
     from replay.diff import diff
+    from replay.opening import open_recording
     from replay.truth import read_truth
 
     labels = read_truth(arguments.labels) if arguments.labels else None
@@ -257,7 +165,8 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from replay.bag import Bag, open_recording
+    from replay.bag import Bag
+    from replay.opening import open_recording
     from replay.verify import verify
 
     recording = open_recording(arguments.bag, partitions=arguments.partitions)
@@ -399,11 +308,11 @@ _Options = Callable[[argparse.ArgumentParser], None]
 _Do = Callable[[argparse.Namespace], int]
 #: Name, help, example, options, what it does.
 _ACTIONS: tuple[tuple[str, str, str, _Options, _Do], ...] = (
-    ("record", "the topics of a broker into a bag", _RECORD, _record_options, _record),
-    ("info", "what is in a bag", _INFO, _info_options, _info),
-    ("play", "a recording into a broker, for a worker in playback mode", _PLAY, _play_options, _play),
-    ("run", "a recording through the stages, without a broker", _RUN, _run_options, _run),
-    ("diff", "two rule sets on one recording; exit 1 if they differ", _DIFF, _diff_options, _diff),
-    ("verify", "decide a recording again; exit 1 if anything differs", _VERIFY, _verify_options, _verify),
-    ("import", "recordings of others by a mapping file", _IMPORT, _import_options, _import),
+    ("record", "the topics of a broker into a bag", _RECORD, options.record_options, _record),
+    ("info", "what is in a bag", _INFO, options.info_options, _info),
+    ("play", "a recording into a broker, for a worker in playback mode", _PLAY, options.play_options, _play),
+    ("run", "a recording through the stages, without a broker", _RUN, options.run_options, _run),
+    ("diff", "two rule sets on one recording; exit 1 if they differ", _DIFF, options.diff_options, _diff),
+    ("verify", "decide a recording again; exit 1 if anything differs", _VERIFY, options.verify_options, _verify),
+    ("import", "recordings of others by a mapping file", _IMPORT, options.import_options, _import),
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from detectors.rulebook import RuleBook
-from replay.bag import Recording
+from replay.recording import Recording
 from replay.run import Progress, Run
 from replay.stages import StageSettings
 from replay.truth import Hazard, Verdict, judge

@@ -8,14 +8,12 @@ of it. Lines are sorted by arrival, stable; keys are derived from the records. `
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from replay.bag import Manifest, read_assets
 from replay.murmur2 import partition_of
+from replay.recording import Manifest, lines_of, read_assets
 from replay.sorting import ArrivalSort
 from replay.stamps import Stamp, city_stamp, gateways, stamps
 from streams.batch import RawBatch
@@ -39,16 +37,6 @@ KNOWN = frozenset(
     }
 )
 _CHUNK_LINES = 8192
-
-
-def lines_of(path: Path) -> Iterator[bytes]:
-    """Lines of a plain or gzipped file without their ends; an unreadable file is a :class:`Mend`."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for line in file:
-                yield line.rstrip(b"\r\n")
-    except (OSError, EOFError, zlib.error) as error:
-        raise Mend(f"cannot be read ({error})", str(path), "the file is damaged or not what its name says") from error
 
 
 def topic_of(path: Path) -> str | None:

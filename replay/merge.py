@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from replay.bag import Recording
+from replay.recording import Recording
 from streams.batch import Int64, RawBatch
 
 CHUNK_ROWS = 16_384

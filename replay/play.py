@@ -17,8 +17,8 @@ import confluent_kafka
 import msgspec
 from confluent_kafka import KafkaException, TopicPartition
 
-from replay.bag import open_recording
 from replay.merge import Merge
+from replay.opening import open_recording
 from replay.truth import read_truth
 from streams.batch import RawBatch
 from streams.errors import Mend

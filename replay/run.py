@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from detectors.rulebook import RuleBook
-from replay.bag import Recording
 from replay.controls import Controls
 from replay.merge import CHUNK_ROWS, Home, Merge, Window
+from replay.recording import Recording
 from replay.results import Results
 from replay.stages import Cities, Shard, StageSettings, partition_counts, shard
 from streams.batch import RawBatch

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from replay.jsonl import lines_of
+from replay.recording import lines_of
 from streams.errors import Mend
 from streams.event_time import epoch_ms
 from streams.geography import haversine_m

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from detectors.rulebook import RuleBook
-from replay.bag import Recording
+from replay.recording import Recording
 from replay.stages import Cities, Home, Shard, StageSettings, partition_counts, shard
 from streams.batch import RawBatch
 from streams.codec import decode_record, encode

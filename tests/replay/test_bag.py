@@ -5,7 +5,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from replay.bag import Bag, BagWriter, open_recording
+from replay.bag import Bag, BagWriter
+from replay.opening import open_recording
 from streams.batch import RawBatch
 from streams.errors import Mend
 from streams.records import Asset, Period

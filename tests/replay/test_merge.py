@@ -3,8 +3,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.bag import Manifest
 from replay.merge import Merge
+from replay.recording import Manifest
 from streams.batch import RawBatch
 from streams.records import Asset
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from replay.bag import BagWriter, open_recording
+from replay.bag import BagWriter
+from replay.opening import open_recording
 from replay.play import GroupLag, Player
 from replay.record import record
 from streams.batch import RawBatch

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from detectors.rulebook import RuleBook
-from replay.bag import BagWriter, open_recording
+from replay.bag import BagWriter
 from replay.diff import compare, diff
+from replay.opening import open_recording
 from replay.run import Run, run
 from replay.verify import Verified, verify
 from streams.batch import RawBatch

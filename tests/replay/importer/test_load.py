@@ -12,9 +12,9 @@ import msgspec
 import openpyxl
 import pytest
 
-from replay.bag import open_recording
 from replay.importer.load import Importer, Summary
 from replay.importer.mapping import load, parse, shipped
+from replay.opening import open_recording
 from streams.errors import Mend
 
 BASE = """
