@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.transport import drivers
@@ -77,8 +77,7 @@ class BatchTransport(Transport):
 
     @property
     def consumer(self) -> BatchConsumer:
-        consumer: BatchConsumer = self.app.consumer
-        return consumer
+        return cast(BatchConsumer, self.app.consumer)
 
     def lags(self) -> dict[TP, int]:
         """High water minus reading position, per assigned partition."""
@@ -146,7 +145,7 @@ def make_app(app_id: str, broker: str, *, options: TransportOptions | None = Non
     }
     app = faust.App(app_id, **{**chosen, **settings})
     if options is not None:
-        app.transport.options = options
+        cast(BatchTransport, app.transport).options = options
     return app
 
 

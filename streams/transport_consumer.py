@@ -19,6 +19,8 @@ class BatchConsumer(Consumer):
     """Faust's consumer with batches, our marks, and commits that follow the acknowledged prefix (DESIGN section 6)."""
 
     _thread: BatchConsumerThread
+    #: A BatchTransport; Faust's own type knows nothing of its hooks.
+    transport: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.in_flight = InFlight()

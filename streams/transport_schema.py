@@ -7,7 +7,7 @@ from typing import Any
 import faust
 
 
-class BatchSchema(faust.Schema):
+class BatchSchema(faust.Schema[Any, Any]):
     """A topic with this schema delivers one :class:`streams.batch.RawBatch` per event, untouched.
 
     ``app.topic("city.sensor.readings", schema=BatchSchema())``; topics with any other schema keep Faust's ordinary path of

@@ -27,6 +27,7 @@ from faust.types import TP
 
 from streams.batch import RawBatch
 from streams.errors import Mend
+from streams.transport_idle import notice_idle
 from streams.transport_raw import raw_batch, take_plain, take_raw
 
 #: While fetched records wait for a full agent, look again after this long; aiokafka only wakes us for new ones.
@@ -51,14 +52,17 @@ class Drained:
 class BatchConsumerThread(AIOKafkaConsumerThread):
     """aiokafka's consumer behind Faust's, delivering batches."""
 
+    #: A BatchTransport; Faust's own type knows nothing of its hooks.
+    transport: Any
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._epochs = itertools.count(1)
         self.epoch = next(self._epochs)
         #: Epoch of partitions that were positioned on their own since.
         self.epoch_of: dict[TP, int] = {}
-        self._positioned: Any = None
-        self._idle_told: dict[TP, float] = {}
+        #: aiokafka's assignment whose positions we have set; nothing is drained from any other.
+        self.positioned: Any = None
 
     # --- start ------------------------------------------------------------------------------------------------------------
 
@@ -73,17 +77,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
-        fetcher = self._ensure_consumer()._fetcher
-        proceed = fetcher._proc_fetch_request
-
-        async def timed(assignment: Any, node_id: int, request: Any) -> Any:
-            started_ms = time.time_ns() // 1_000_000
-            polled = {tp: assignment.state_value(tp).timestamp for tp in _partitions(request)}
-            outcome = await proceed(assignment, node_id, request)
-            self._notice_idle(fetcher, assignment, request, started_ms, polled)
-            return outcome
-
-        fetcher._proc_fetch_request = timed
+        notice_idle(self, self._ensure_consumer()._fetcher)
         self._watch = asyncio.get_running_loop().create_task(self._watch_coordinator())
 
     async def _watch_coordinator(self) -> None:
@@ -106,39 +100,18 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                     return
                 self.log.warning("group coordinator: %r, joining again", error)
             else:
-                if self._positioned is not None:
+                if self.positioned is not None:
                     failing_since = None
 
     async def on_thread_stop(self) -> None:
         self._watch.cancel()
         await super().on_thread_stop()
 
-    def _notice_idle(
-        self, fetcher: Any, assignment: Any, request: Any, started_ms: int, polled: Mapping[TopicPartition, int | None]
-    ) -> None:
-        """Tell of partitions whose fetch, begun at ``started_ms``, came back empty at the high water."""
-        hook = self.transport.on_idle
-        if hook is None or assignment is not self._positioned or not assignment.active:
-            return
-        now = time.monotonic()
-        every = self.transport.options.idle_every_ms / 1000
-        for tp, offset in _offsets(request):
-            state = assignment.state_value(tp)
-            answered = state.timestamp is not None and state.timestamp >= started_ms
-            if not answered or tp in fetcher._records or not state.has_valid_position:
-                continue
-            if state.position != offset or state.highwater != offset:
-                continue
-            key = TP(*tp)
-            if now - self._idle_told.get(key, -every) >= every:
-                self._idle_told[key] = now
-                self.parent_loop.call_soon_threadsafe(hook, key, offset, started_ms)
-
     # --- positions --------------------------------------------------------------------------------------------------------
 
     def revoke(self) -> None:
         """The assignment is ending: drain nothing more, and let nothing drained be delivered (thread safe)."""
-        self._positioned = None
+        self.positioned = None
         self.epoch = next(self._epochs)
 
     def is_current(self, tp: TP, epoch: int) -> bool:
@@ -180,7 +153,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 consumer._fetcher.seek_to(TopicPartition(*tp), start)
                 positions.sought(tp, start)
             targets[tp] = target
-        self._positioned = assignment
+        self.positioned = assignment
         self.epoch = next(self._epochs)
         self.epoch_of.clear()
         return targets
@@ -268,8 +241,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         subscription = fetcher._subscriptions.subscription
         return (
             subscription is not None
-            and self._positioned is not None
-            and subscription.assignment is self._positioned
+            and self.positioned is not None
+            and subscription.assignment is self.positioned
             and not fetcher._subscriptions.reassignment_in_progress
         )
 
@@ -336,11 +309,3 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             if state.highwater is not None and state.has_valid_position:
                 lags[TP(*tp)] = max(0, state.highwater - state.position)
         return lags
-
-
-def _offsets(request: Any) -> list[tuple[TopicPartition, int]]:
-    return [(TopicPartition(topic, part), offset) for topic, parts in request.topics for part, offset, _ in parts]
-
-
-def _partitions(request: Any) -> list[TopicPartition]:
-    return [tp for tp, _ in _offsets(request)]
