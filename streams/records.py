@@ -15,7 +15,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-SCHEMA_VERSION = 1
+from streams.incident_record import Counts as Counts
+from streams.incident_record import Dispatch as Dispatch
+from streams.incident_record import Evidence as Evidence
+from streams.incident_record import Incident as Incident
+from streams.incident_record import IncidentEvent as IncidentEvent
+from streams.incident_record import IncidentStatus as IncidentStatus
+from streams.incident_record import Priority as Priority
+from streams.incident_record import RuleReason as RuleReason
+from streams.record_base import SCHEMA_VERSION as SCHEMA_VERSION
+from streams.record_base import Output as Output
+from streams.record_base import Point as Point
 
 #: 1–128 printable characters: no control characters, no line or paragraph separators. The pattern stands in the published
 #: schema and the codec enforces it over whole batches: msgspec's own pattern check costs 0.35 µs per identifier, three times
@@ -196,10 +206,6 @@ class Feedback(Struct, omit_defaults=True):
 # --- between the stages --------------------------------------------------------------------------------------------------
 
 
-class Output(Struct, tag_field="schema_version", tag=SCHEMA_VERSION):
-    """What citywatch writes: ``schema_version`` stands in every value, also where defaults are left out."""
-
-
 class Source(Struct, frozen=True, omit_defaults=True):
     """Where in the log a signal was decided; the order of these is the order of signals of one source partition.
 
@@ -217,12 +223,6 @@ class Source(Struct, frozen=True, omit_defaults=True):
     def sequence(self) -> tuple[int, int, int]:
         """Sort key within one (topic, partition)."""
         return (self.offset, self.tick or 2**62, self.n)
-
-
-class Point(Struct, frozen=True, tag_field="type", tag="Point"):
-    """GeoJSON point: [lon, lat] in WGS-84."""
-
-    coordinates: tuple[float, float]
 
 
 Phase = Literal["raised", "updated", "cleared"]
@@ -290,91 +290,6 @@ class Control(Output, omit_defaults=True, kw_only=True):
     #: With ``tick``: rows of the source since its first record, by outcome, up to (not including) ``source.offset``. The
     #: account a consumer can check law 8 with: rows it counts in the topic before that offset = the sum of these.
     outcomes: dict[str, int] | None = None
-
-
-# --- incidents --------------------------------------------------------------------------------------------------------------
-
-IncidentEvent = Literal[
-    "opened", "updated", "escalated", "eased", "acknowledged", "dispatched", "overdue", "resolved", "reopened", "merged"
-]
-IncidentStatus = Literal["open", "acknowledged", "dispatched", "recovering", "resolved", "false_alarm", "merged"]
-
-
-class Evidence(Struct, omit_defaults=True, kw_only=True):
-    stream: str
-    entity: str
-    ts: int
-    source: str
-    rule: str
-    level: int
-    metric: str | None = None
-    value: float | None = None
-    unit: str | None = None
-    threshold: float | None = None
-    expected: float | None = None
-    distance_m: float | None = None
-    explanation: str = ""
-    active: bool = True
-
-
-class RuleReason(Struct, kw_only=True):
-    name: str
-    version: str
-    reason: str
-
-
-class Priority(Struct, kw_only=True):
-    score: int
-    because: list[str]
-
-
-class Dispatch(Struct, omit_defaults=True, kw_only=True):
-    lead: str
-    assist: list[str] = []
-    confirm_by: int = 0
-    dispatch_by: int = 0
-    handle_by: int = 0
-
-
-class Counts(Struct, kw_only=True):
-    signals: int
-    sources: int
-
-
-class Incident(Output, kw_only=True):
-    """Full state of one incident at one revision; the last one wins."""
-
-    incident_id: str
-    revision: int
-    event: IncidentEvent
-    hazard: str
-    category: str
-    level: int
-    colour: str
-    status: IncidentStatus
-    title: str
-    city: str
-    grid_code: str | None
-    location: Point | None
-    radius_m: float
-    first_event_ts: int
-    opened_ts: int
-    updated_ts: int
-    evidence: list[Evidence]
-    rule: RuleReason
-    priority: Priority
-    dispatch: Dispatch
-    counts: Counts
-    historical: bool
-    exercise: bool
-    #: Why this revision exists, one named reason (``hold_elapsed``, ``second_source``, ``feedback`` …).
-    why: str = ""
-    merged_into: str | None = None
-    linked: list[str] = []
-    #: What people wrote with their feedback, oldest first, as ``name: text`` (the last ones only).
-    notes: list[str] = []
-    #: Only in the topic of the level the incident has left.
-    moved_to: int | None = None
 
 
 # --- what could not be read or believed -------------------------------------------------------------------------------------

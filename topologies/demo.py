@@ -120,7 +120,10 @@ def run_demo(
     *, seconds: float | None, port: int, scenario: str, seed: int, bag: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run the demo to its end; returns the exit code."""
-    say = (lambda *words: print(*words, file=sys.stderr, flush=True)) if as_json else (lambda *words: print(*words, flush=True))
+
+    def say(words: str) -> None:
+        print(words, file=sys.stderr if as_json else sys.stdout, flush=True)
+
     stop = threading.Event()
     began = time.monotonic()
     with _interruptible(stop), World(port, {"CITYWATCH_PLAYBACK": "true"} if bag else None) as world:

@@ -16,12 +16,31 @@ def log(base: str, value: object, offset: int = 0) -> LogRecord:
 def incident(revision: int = 1, event: str = "opened", title: str = "t", stream: str = "sensor") -> dict[str, object]:
     evidence = {"stream": stream, "entity": "e", "ts": 1, "source": "s/0/1", "rule": "r", "level": 3}
     return {
-        "schema_version": 1, "incident_id": "340100-1", "revision": revision, "event": event, "hazard": "GAS-01", "category": "gas",
-        "level": 3, "colour": "yellow", "status": "open", "title": title, "city": "340100", "grid_code": None, "location": None,
-        "radius_m": 1.0, "first_event_ts": 1, "opened_ts": 1, "updated_ts": 1_000, "evidence": [evidence],
-        "rule": {"name": "r", "version": "1", "reason": "x"}, "priority": {"score": 1, "because": []}, "dispatch": {"lead": "gas"},
-        "counts": {"signals": 1, "sources": 1}, "historical": False, "exercise": False,
-    }  # fmt: skip
+        "schema_version": 1,
+        "incident_id": "340100-1",
+        "revision": revision,
+        "event": event,
+        "hazard": "GAS-01",
+        "category": "gas",
+        "level": 3,
+        "colour": "yellow",
+        "status": "open",
+        "title": title,
+        "city": "340100",
+        "grid_code": None,
+        "location": None,
+        "radius_m": 1.0,
+        "first_event_ts": 1,
+        "opened_ts": 1,
+        "updated_ts": 1_000,
+        "evidence": [evidence],
+        "rule": {"name": "r", "version": "1", "reason": "x"},
+        "priority": {"score": 1, "because": []},
+        "dispatch": {"lead": "gas"},
+        "counts": {"signals": 1, "sources": 1},
+        "historical": False,
+        "exercise": False,
+    }
 
 
 def tick(outcomes: dict[str, int], topic: str = "city.sensor.readings") -> dict[str, object]:
