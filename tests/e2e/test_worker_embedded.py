@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -29,13 +30,15 @@ WITHIN_S = 30.0
 class Town:
     """A broker, a Redis, and workers that come and go."""
 
-    def __init__(self, folder: Path) -> None:
-        self.broker = EmbeddedBroker()
+    def __init__(self, folder: Path, broker: Any = None) -> None:
+        self.broker = broker or EmbeddedBroker()
         self.redis = EmbeddedRedis(folder / "redis")
         self.producer = Producer(self.broker.bootstrap)
         self.folder = folder
         self.workers: list[subprocess.Popen[bytes]] = []
         self.port = 0
+        self.rebuild_from: str | None = None
+        self.prefix = "city."
 
     def start(self, ready: bool = True, **settings: str) -> subprocess.Popen[bytes]:
         self.port = free_port()
@@ -51,9 +54,10 @@ class Town:
             "CITYWATCH_LOG_LEVEL": "WARNING",
             **settings,
         }
+        rebuild = ["--rebuild-from", self.rebuild_from] if self.rebuild_from else []
         log = (self.folder / "worker.log").open("ab")
         worker = subprocess.Popen(
-            [sys.executable, "-m", "citywatch", "worker"], env=environment, cwd=ROOT, stderr=log, stdout=log
+            [sys.executable, "-m", "citywatch", "worker", *rebuild], env=environment, cwd=ROOT, stderr=log, stdout=log
         )
         log.close()
         self.workers.append(worker)
@@ -85,7 +89,7 @@ class Town:
         for value in values:
             ts = int(time.time() * 1000)
             record = {"sensor_id": sensor, "ts": ts, "metric": "ch4", "value": value, "unit": "%LEL", "lat": 31.8, "lon": 117.2}
-            self.producer.send("city.sensor.readings", json.dumps(record).encode(), sensor)
+            self.producer.send(self.prefix + "sensor.readings", json.dumps(record).encode(), sensor)
             self.producer.flush_acknowledged(5)
             time.sleep(0.02)
 
