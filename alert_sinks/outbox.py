@@ -65,7 +65,9 @@ class Outbox:
 
     # --- what is decided
 
-    def offer(self, incident: Incident, body: bytes, headers: list[tuple[str, bytes]] | None = None, decided_at: int = 0) -> int:
+    def offer(
+        self, incident: Incident, body: bytes, headers: list[tuple[str, bytes]] | None = None, decided_at: int = 0
+    ) -> int:
         """Queue one revision for its sinks; a revision that was offered before is no news. Returns how many were queued."""
         key = incident.incident_id
         before = self._levels.get(key)
