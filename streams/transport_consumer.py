@@ -14,6 +14,9 @@ from streams.batch import RawBatch
 from streams.transport_offsets import InFlight
 from streams.transport_thread import BatchConsumerThread, Drained
 
+#: While no partition may be read, look again after this long.
+_LOOK_AGAIN_S = 0.02
+
 
 class BatchConsumer(Consumer):
     """Faust's consumer with batches, our marks, and commits that follow the acknowledged prefix (DESIGN section 6)."""
@@ -37,10 +40,9 @@ class BatchConsumer(Consumer):
         Faust's own drops what it drained where a partition was paused in between; here only a new position, which then
         lies in front of it, makes drained records void.
         """
-        polled, _ = await self._wait_next_records(timeout)
-        if not polled or self.should_stop:
+        drained = await self._poll(timeout)
+        if drained is None or self.should_stop:
             return
-        drained = cast(Drained, polled)
         for tp, record in self.scheduler.iterate(drained.records):
             if not self.flow_active:
                 break
@@ -54,6 +56,16 @@ class BatchConsumer(Consumer):
                     self._read_offset[tp] = None  # the log began anew; Faust would drop the batch and we wait for it forever
                 self.in_flight.add(tp, message)
             yield tp, message
+
+    async def _poll(self, timeout: float) -> Drained | None:
+        if not self.flow_active:
+            await self.wait(cast(Any, self.can_resume_flow))
+        active = None if self.app.client_only else self._get_active_partitions()
+        if active is None or active:
+            return cast(Drained | None, await self._getmany(active_partitions=active, timeout=timeout))
+        # Faust sleeps a second here: each time all of a worker's partitions are full or paused, and at every start.
+        await self.sleep(_LOOK_AGAIN_S)
+        return None
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, RawBatch):

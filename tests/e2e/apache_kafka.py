@@ -121,6 +121,8 @@ class ApacheKafka:
                 f"transaction.state.log.min.isr={in_sync}",
                 "transaction.state.log.num.partitions=4",
                 "group.initial.rebalance.delay.ms=100",
+                # A killed member is missed after its session: seconds here, not six.
+                "group.min.session.timeout.ms=1000",
                 "message.max.bytes=12000000",
                 "replica.fetch.max.bytes=12000000",
                 "num.network.threads=2",

@@ -45,8 +45,8 @@ class Collector:
             bootstrap,
             options=options,
             broker_commit_interval=0.2,
-            broker_session_timeout=6.0,  # the least Apache Kafka allows
-            broker_heartbeat_interval=1.0,
+            broker_session_timeout=3.0,
+            broker_heartbeat_interval=0.5,
             **settings,
         )
         self.events: list[Any] = []

@@ -14,7 +14,7 @@ from streams.transport import BatchSchema, make_app
 
 
 async def main(broker: str, topic: str, group: str, file: str, late: str = "1") -> None:
-    app = make_app(group, broker, broker_session_timeout=6.0, broker_heartbeat_interval=1.0, broker_commit_interval=0.2)
+    app = make_app(group, broker, broker_session_timeout=3.0, broker_heartbeat_interval=0.5, broker_commit_interval=0.2)
     out = Path(file).open("a")  # noqa: SIM115  a kill -9 ends it
     waiting: list = []
 
