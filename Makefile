@@ -47,8 +47,9 @@ format: venv ## let ruff format and sort
 	$(BIN)/ruff format .
 
 .PHONY: contract
-contract: venv ## generate docs/asyncapi.json and docs/schemas from the record types
+contract: venv ## generate the reference pages under docs from what runs
 	$(BIN)/python -m streams.publish docs
+	$(BIN)/python -m topologies.publish docs
 
 .PHONY: lock
 lock: venv ## resolve pyproject.toml into requirements.lock anew (needs uv)
