@@ -39,6 +39,8 @@ OPENING: tuple[tuple[str, float], ...] = (
 ROUND_S, ROUNDS, HOURS = 3_600.0, 2, 24.0
 #: Sensors of a demo speak this many times as often as in a city, and vehicles every five seconds.
 PACE, FIX_S = 20.0, 5.0
+#: The player waits for the worker's commits, and commits follow checkpoints.
+_PLAYBACK = {"CITYWATCH_PLAYBACK": "true", "CITYWATCH_CHECKPOINT_EVERY_S": "0.5"}
 #: How long the account may take to settle after the feed has ended.
 SETTLE_S = 15.0
 _SHOWN = frozenset({"opened", "escalated", "eased", "resolved", "merged", "reopened"})
@@ -126,7 +128,7 @@ def run_demo(
 
     stop = threading.Event()
     began = time.monotonic()
-    with _interruptible(stop), World(port, {"CITYWATCH_PLAYBACK": "true"} if bag else None) as world:
+    with _interruptible(stop), World(port, _PLAYBACK if bag else None) as world:
         say(f"broker {world.broker.bootstrap}   redis {world.redis.url}   http {world.http}/metrics")
         with Producer(world.broker.bootstrap, linger_ms=1.0) as producer:
             feed = _Recording(world, producer, bag) if bag is not None else _Simulated(producer, seed, scenario)

@@ -109,14 +109,9 @@ class DetectShard(Shard):
             send(self._dead, encode(letter), letter.topic)
         for refused in detected.quarantined:
             send(self._quarantine, encode(refused), refused.entity)
-        for group, reading in detected.regrouped:
+        for (group, reading), at in zip(detected.regrouped, detected.regrouped_at, strict=True):
             # A group's arrival is its own topic's; only a played recording keeps the original clock.
-            send(
-                self._groups,
-                encode(reading),
-                group,
-                [(ARRIVAL_HEADER, b"%d" % (self.stage.clock or 0))] if self._playback else None,
-            )
+            send(self._groups, encode(reading), group, [(ARRIVAL_HEADER, b"%d" % at)] if self._playback else None)
         metrics.count_outcomes(self.stream, detected.outcomes, detected.reasons)
         self.watermark, self.entities = detected.watermark, detected.entities
 
