@@ -7,6 +7,7 @@ A detector measures (:mod:`detectors.base`), the ladder judges (:mod:`detectors.
 from detectors import accumulation as accumulation
 from detectors import alarm_bits as alarm_bits
 from detectors import dumping as dumping
+from detectors import excess as excess
 from detectors import geofence as geofence
 from detectors import implied_speed as implied_speed
 from detectors import lexicon as lexicon
