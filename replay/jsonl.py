@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from replay.murmur2 import partition_of
 from replay.recording import Manifest, lines_of, read_assets
 from replay.sorting import ArrivalSort
 from replay.stamps import Stamp, city_stamp, gateways, stamps
 from streams.batch import RawBatch
 from streams.errors import Mend
+from streams.partitioner import partition_of
 from streams.records import Asset
 
 PREFIX = "city."

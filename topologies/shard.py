@@ -18,11 +18,11 @@ from streams.batch import Batch, Int64, RawBatch
 from streams.codec import decode
 from streams.event_time import Watermark
 from streams.gate import Gate, GateSettings
+from streams.partitioner import partition_of
 from streams.records import DeadLetter, Quarantined
 from streams.registry import Registry
 from streams.series import SeriesIndex, grown
 from topologies.facts import ASSET_KIND, next_boundary, partition_key, series_of, state_columns
-from topologies.partitioner import partition_of
 from topologies.regroup import Groups
 from topologies.settings_stages import DetectSettings
 

@@ -22,9 +22,9 @@ from replay.importer.fields import Cells
 from replay.importer.mapping import AssetSpec, Mapping
 from replay.importer.members import members
 from replay.importer.records import Made, makers, wire
-from replay.murmur2 import partition_of
 from replay.sorting import ArrivalSort
 from streams.errors import Mend
+from streams.partitioner import partition_of
 from streams.records import Asset, Period
 
 PREFIX = "city."

@@ -235,15 +235,6 @@ def test_one_entity_stays_in_one_partition(tmp_path: Path) -> None:
     assert sum(len(one) for _, p in recording.partitions() for one in recording.read(TOPIC, p)) == 70
 
 
-def test_the_partition_of_a_key_is_that_of_kafkas_own_client() -> None:
-    from kafka.partitioner.default import murmur2 as reference  # type: ignore[import-not-found,unused-ignore]
-
-    from replay.murmur2 import murmur2
-
-    for key in (b"", b"a", b"ab", b"abc", b"abcd", "桥-7".encode(), b"GAS-W-00123"):
-        assert murmur2(key) == reference(key) & 0xFFFFFFFF
-
-
 def test_a_broken_registry_line_is_named_with_its_number(tmp_path: Path) -> None:
     folder = lines(tmp_path / "d", "sensor.readings.jsonl", reading(START))
     lines(folder, "registry.jsonl", {"asset_id": "A", "kind": "sensor", "periods": []}, {"kind": "sensor"})

@@ -11,10 +11,10 @@ import pytest
 from detectors.rulebook import RuleBook
 from streams.batch import RawBatch
 from streams.errors import Mend
+from streams.partitioner import partition_of
 from streams.records import Asset, Control, Signal
 from streams.registry import Registry
 from topologies.detect import Detected, DetectStage
-from topologies.partitioner import partition_of
 from topologies.settings_stages import DetectSettings, detect_settings
 
 START = 1_751_241_600_000
