@@ -32,6 +32,7 @@ from streams.transport_consumer import BatchConsumer
 from streams.transport_offsets import LogPositions
 from streams.transport_options import TransportOptions
 from streams.transport_schema import BatchSchema, batch_topics
+from streams.transport_tables import NoTables
 
 __all__ = ["TP", "BatchSchema", "BatchTransport", "TransportOptions", "make_app", "release"]
 
@@ -140,6 +141,7 @@ def make_app(app_id: str, broker: str, *, options: TransportOptions | None = Non
         "broker_heartbeat_interval": 3.0,
         "broker_max_poll_interval": 300.0,
         "store": "memory://",
+        "TableManager": NoTables,
         "web_enabled": False,
         "debug": False,
     }

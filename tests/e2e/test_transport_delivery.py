@@ -34,7 +34,7 @@ def test_every_record_arrives_once_and_in_order(world, raw):
     assert [got.values(part) for part in range(3)] == [values[part::3] for part in range(3)]
 
 
-@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 @pytest.mark.kafka
 def test_compressed_batches_are_read_like_plain_ones(apache, codec):
     if codec in ("snappy", "lz4", "zstd") and not getattr(aiokafka.codec, f"has_{codec}")():
@@ -46,15 +46,14 @@ def test_compressed_batches_are_read_like_plain_ones(apache, codec):
     assert got.values() == values
 
 
-@pytest.mark.parametrize("raw", [True, False], ids=["raw", "plain"])
-def test_headers_tombstones_and_keys_arrive_as_they_were_sent(world, raw):
+def test_headers_tombstones_and_keys_arrive_as_they_were_sent(world):
     topic = world.topic()
     with Producer(world.bootstrap) as producer:
         producer.send(topic, b"first", b"a", [("ce_id", b"1"), ("empty", None)])
         producer.send(topic, None, b"b")
         producer.send(topic, b"", None)
         producer.flush_acknowledged(30)
-    got = asyncio.run(collected(world, topic, 3, options=TransportOptions(raw=raw)))
+    got = asyncio.run(collected(world, topic, 3))
     rows = [
         (batch.keys[n], batch.values[n], tuple(batch.headers[n]) if batch.headers else ())
         for batch in got.batches
