@@ -74,7 +74,8 @@ class Excess(Detector[ExcessParams]):
             self._learn(slot[learn], span[learn], x[learn])
 
         def explain(i: int) -> str:
-            return f"{value[i]:.4g} over a background of {expected[i]:.4g}: {measure[i]:+.0f} %"
+            unit = self.series[int(batch.slot[i])].unit or ""
+            return f"{f'{value[i]:.4g} {unit}'.strip()} over a background of {expected[i]:.4g}: {measure[i]:+.0f} %"
 
         return Measures(measure, expected, score, explain)
 

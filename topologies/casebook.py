@@ -95,10 +95,10 @@ class Casebook:
             if real is not None and real.is_open and self._same_alarm(real, signal):
                 return real
             real = self._caught_up(self._near.own.get(key + "|x"), signal.arrival_ts)
-        if real is None:
+        if real is None or (signal.momentary and self._near.too_far(signal, real)):
             return None
         if real.is_open:
-            return None if signal.momentary and self._near.too_far(signal, real) else real
+            return real
         back = signal.arrival_ts <= real.closed_at + self._reopen_ms or self._same_alarm(real, signal)
         return real if back else None
 
