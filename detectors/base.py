@@ -79,6 +79,8 @@ class Measures:
     explain: Callable[[int], str] | None = None
     #: Only from :meth:`Detector.tick`: which slots are spoken of.
     slot: Int32 | None = None
+    #: Of a silence: whether it is the whole stream's, the gateway's or the device's own (:mod:`detectors.neighbours`).
+    outage: Callable[[int], str | None] | None = None
 
 
 class Columns:

@@ -1,7 +1,8 @@
 """Silence: how long a series that ought to speak has said nothing (D9: no data is never "normal").
 
 Three numbers per feed: the expected interval, report after, give up after. This detector uses the first two; giving up is
-the shard's matter, which forgets the series. Time here is arrival time: a device that sends old readings is not silent.
+the shard's matter, which forgets the series. Time here is arrival time: a device whose clock is slow is not silent. But a single
+row that was on its way for longer than the time to report, where its series was quicker before, tells nothing of now.
 
 * Report after: the registry's ``report_after_s``, else ``factor`` × the registry's ``interval_s``, else, where ``learn``
   says so, ``factor`` × the median interval seen so far. A series with none of these is not watched.
@@ -9,11 +10,13 @@ the shard's matter, which forgets the series. Time here is arrival time: a devic
   is reported too. Others are watched from their first row.
 * A row measures 0 and so ends the alarm; a silent series is measured again every ``repeat_s``, so that longer silence can
   reach a more severe level.
+* With ``needed`` above 0 each silence says whose it is (:mod:`detectors.neighbours`): the device's own, or one of its gateway's or
+  its whole stream's, because the neighbours' reports that were due did not come either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -21,21 +24,30 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from detectors.base import Columns, Detector, Measures, Params, Series, register
-from streams.batch import Batch, Int32, Int64
+from detectors.neighbours import Gateways, Neighbours, whose
+from streams.batch import Batch, Bool, Int32, Int64
 
 _NEVER = np.iinfo(np.int64).min
 _FOREVER = np.iinfo(np.int64).max
+#: Longer than every age, and far enough from the edge of int64 to be added to.
+_UNKNOWN = 2**61
 #: Each arrival moves the learned median up or down by this share: 35 rows from a factor 2 off, blind to single gaps.
 _MEDIAN_STEP = 0.02
 
 
 class SilenceParams(Params, frozen=True):
-    """``factor``: times the interval. ``learn``: for series of which the registry says nothing, after ``learn_rows`` rows."""
+    """``factor``: times the interval. ``learn``: for series of which the registry says nothing, after ``learn_rows`` rows.
+
+    ``needed``: reports of neighbours (and its own) that must have been due before a silence is told to be that of the gateway or
+    the stream, 0: never told. ``heard_share``: at most this share of them came.
+    """
 
     factor: Annotated[float, Meta(ge=1)] = 3.0
     learn: bool = False
     learn_rows: Annotated[int, Meta(ge=3)] = 20
     repeat_s: Annotated[float, Meta(ge=1)] = 60.0
+    needed: Annotated[int, Meta(ge=0)] = 0
+    heard_share: Annotated[float, Meta(ge=0, lt=1)] = 0.2
 
 
 @register
@@ -46,6 +58,8 @@ class Silence(Detector[SilenceParams]):
     streams: ClassVar[frozenset[str]] = frozenset({"sensor", "group", "vehicle", "video"})
     Params: ClassVar[type[Params]] = SilenceParams
     takes_late: ClassVar[bool] = True
+    #: 2: rows long on their way no longer end a silence.
+    revision: ClassVar[int] = 2
 
     def __init__(self, params: SilenceParams, series: Sequence[Series]) -> None:
         super().__init__(params, series)
@@ -53,6 +67,8 @@ class Silence(Detector[SilenceParams]):
         #: Lower bound of every ``next``: rows only move a slot's own later, so it is found anew only by a tick.
         self._due = _FOREVER
         self._waiting = False
+        #: Series that take part in the judgement of their neighbours; follows from ``series``.
+        self._gateways = Gateways()
 
     def columns(self) -> Columns:
         return Columns(
@@ -60,6 +76,10 @@ class Silence(Detector[SilenceParams]):
             next=(np.int64, _FOREVER),
             after=(np.int64, 0),
             waits=(np.bool_, False),
+            # Newest event time; how long the newest row was on its way; the interval the registry names, 0 where it does not.
+            spoke=(np.int64, _NEVER),
+            age=(np.int64, _UNKNOWN),
+            every=(np.int64, 0),
             interval=(np.float64, np.nan),
             rows=(np.int32, 0),
         )
@@ -75,15 +95,37 @@ class Silence(Detector[SilenceParams]):
             if told == 0 and state["rows"][slot] and self.params.learn:
                 told = int(self._learned(np.array([slot], dtype=np.int32))[0])
             state["after"][slot] = told
+            self._take_part(slot, series, told)
             last = int(state["last"][slot])
             state["next"][slot] = last + told if told and last != _NEVER else _FOREVER
             state["waits"][slot] = bool(told) and last == _NEVER and series.registered
             self._waiting |= bool(state["waits"][slot])
             self._due = min(self._due, int(state["next"][slot]))
 
+    def _take_part(self, slot: int, series: Series, after: int) -> None:
+        every = series.interval_s if series.interval_s is not None else after / 1000.0 / self.params.factor
+        takes_part = bool(self.params.needed) and series.registered and after > 0 and 0 < every < 1e9
+        self.state["every"][slot] = max(round(every * 1000), 1) if takes_part else 0
+        if takes_part:
+            self._gateways.put(slot, series.gateway)
+        else:
+            self._gateways.drop([slot])
+
     def measure(self, batch: Batch) -> Measures:
         slot, state = batch.slot, self.state
-        last = np.maximum(state["last"][slot], batch.arrival)
+        after = state["after"][slot]
+        age = np.maximum(batch.arrival - batch.ts, 0)
+        tells = age <= np.where(after > 0, after, _UNKNOWN) + state["age"][slot]
+        state["age"][slot] = np.where(batch.late, state["age"][slot], age)
+        state["spoke"][slot] = np.maximum(state["spoke"][slot], np.minimum(batch.ts, batch.arrival))
+        if not tells.all():
+            return self._measure(batch, slot[tells], batch.arrival[tells], tells)
+        return self._measure(batch, slot, batch.arrival, tells)
+
+    def _measure(self, batch: Batch, slot: Int32, arrival: Int64, tells: Bool) -> Measures:
+        """Measures of all rows; ``slot`` and ``arrival`` are those of the rows that tell of now."""
+        state = self.state
+        last = np.maximum(state["last"][slot], arrival)
         after = state["after"][slot]
         if self.params.learn:
             after = self._learn(slot, last, after)
@@ -93,7 +135,7 @@ class Silence(Detector[SilenceParams]):
         state["waits"][slot] = False
         if len(slot):
             self._due = min(self._due, int(due.min()))
-        return Measures(np.zeros(len(slot)), explain=lambda i: "heard again")
+        return Measures(np.where(tells, 0.0, np.nan), explain=lambda i: "heard again")
 
     def _learn(self, slot: Int32, last: Int64, after: Int64) -> Int64:
         """Median interval by small steps; ``after`` follows it where the registry says nothing."""
@@ -147,7 +189,33 @@ class Silence(Detector[SilenceParams]):
         def explain(i: int) -> str:
             return f"silent for {silent[i]:.0f} s, to be reported after {after[i]:.0f} s"
 
-        return Measures(silent, expected=after, slot=slots.astype(np.int32), explain=explain)
+        return Measures(silent, expected=after, slot=slots.astype(np.int32), explain=explain, outage=self._judge(now, slots))
+
+    def _judge(self, now: int, silent: NDArray[np.intp]) -> Callable[[int], str | None] | None:
+        """Whose silence each of ``silent`` is; reckoned only where somebody asks."""
+        if not self.params.needed:
+            return None
+        around: list[tuple[Neighbours, NDArray[np.intp]]] = []
+
+        def outage(i: int) -> str | None:
+            slot = int(silent[i])
+            if not self.state["every"][slot]:
+                return None
+            if not around:
+                state, slots = self.state, np.flatnonzero(self.state["every"][: self.state.size])
+                columns = (state[name][slots] for name in ("last", "spoke", "every", "after"))
+                around.append((Neighbours(now, *columns), slots))
+            neighbours, slots = around[0]
+            gateway = self._gateways.of(slot)
+            members = None if gateway is None else np.searchsorted(slots, self._gateways.members(gateway))
+            own = int(np.searchsorted(slots, slot))
+            return whose(neighbours, own, members, needed=self.params.needed, share=self.params.heard_share)
+
+        return outage
+
+    def forget(self, slots: NDArray[Any]) -> None:
+        super().forget(slots)
+        self._gateways.drop([int(slot) for slot in slots])
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         super().restore(saved)

@@ -263,6 +263,9 @@ class Signal(Output, omit_defaults=True, kw_only=True):
     witness: str | None = None
     #: True where the alarm has no end of its own (a call, a dumping): the incident closes by quiet time.
     momentary: bool = False
+    #: Of a silence: whether the neighbours' reports that were due are missing too, in the whole stream or behind the gateway, or
+    #: came ("device"). Absent: too few were due to tell.
+    outage: Literal["stream", "gateway", "device"] | None = None
     registry_revision: int = 0
     historical: bool = False
     exercise: bool = False
@@ -287,6 +290,8 @@ class Control(Output, omit_defaults=True, kw_only=True):
     registry_revision: int | None = None
     #: Share of registered entities of the source that are silent (D9), with ``tick``.
     silent_fraction: float | None = None
+    #: Newest arrival of a record of the source that was not long on its way, with ``tick``.
+    heard_ts: int | None = None
     #: With ``tick``: rows of the source since its first record, by outcome, up to (not including) ``source.offset``. The
     #: account a consumer can check law 8 with: rows it counts in the topic before that offset = the sum of these.
     outcomes: dict[str, int] | None = None

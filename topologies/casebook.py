@@ -181,7 +181,7 @@ class Casebook:
             life_cycle.set_deadlines(incident, facts, signal.arrival_ts, self._settings)
         if why is not None or news is not None:
             self._revisions.revise(incident, "updated", why or news or "", signal.arrival_ts)
-        elif moved and self._revisions.would_change(incident):
+        elif moved and (signal.outage is not None or self._revisions.would_change(incident)):
             self._revisions.revise(incident, "updated", "value_changed", signal.arrival_ts)
         self._aim(incident)
 
@@ -249,6 +249,22 @@ class Casebook:
         while len(older.pieces) > self._settings.evidence_kept:
             self._let_go(older)
         self._aim(younger)
+
+    def absorb(self, ended: Signal, into: Signal, at: int) -> None:
+        """A single alarm turns out to be part of ``into``: its incident, where it holds nothing else, is merged into that one."""
+        key = own_key(ended.rule, ended.entity)
+        alone = self._caught_up(self._near.own.get(key), at)
+        whole = self._caught_up(self._near.own.get(own_key(into.rule, into.entity)), at)
+        open_both = alone is not None and whole is not None and alone.is_open and whole.is_open
+        if alone is None or whole is None or not open_both or alone is whole or list(alone.pieces) != [key]:
+            self._clear(ended)
+            return
+        life_cycle.clear(alone, alone.pieces[key], ended)
+        self._merge(alone, whole, at)
+        # The device's next alarm is its own again.
+        del self._near.own[key], whole.own_keys[key]
+        self._revisions.revise(whole, "updated", "merged_with", at)
+        self._aim(whole)
 
     # --- silence of an entity that has an alarm -----------------------------------------------------------------------
 

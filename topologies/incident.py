@@ -54,9 +54,9 @@ class IncidentStage:
         self._marks = HighWater()
         self._progress = Progress(round(self.settings.stall_s * 1000))
         self._mutes = Mutes(self.settings)
-        self._outages = Outages(registry, self.settings.outage)
         self._bursts = Bursts(self.settings.burst)
         self._casebook = Casebook(city, self._table, registry, self.settings)
+        self._outages = Outages(registry, self.settings.outage, self._casebook.absorb)
         self._steps: tuple[Step, ...] = (self._mutes, _Folding(self._outages, self), self._bursts, _Filing(self._casebook))
 
     # --- records ------------------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class IncidentStage:
         if control.control == "tick":
             # Only who reports progress is waited for: mutes and feedback come when somebody writes one.
             self._progress.advance(source, control.arrival_ts)
-            self._through(2, self._outages.tick(control))
+            self._outages.tick(control)
         elif control.control == "mute":
             self._through(1, self._mutes.control(control))
         elif control.control == "feedback" and control.feedback is not None:
@@ -220,6 +220,8 @@ class _Folding:
         self._outages.decided = decided
 
     def take(self, signal: Signal) -> Iterable[Signal]:
+        if signal.rule == self._stage.settings.outage.stream_rule and not (signal.exercise or signal.historical):
+            return self._outages.stream(signal)
         if signal.category != "device" or not self._stage._table.of(signal).silence:
             return (signal,)
         if signal.phase == "cleared":

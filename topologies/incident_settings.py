@@ -27,18 +27,27 @@ class Weights(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OutageSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Folding of silences (D9): silences wait ``hold_s`` for their neighbours; ``share`` of the members makes one outage."""
+    """Folding of silences (D9): silences are held for their neighbours; ``share`` of the members makes one outage."""
 
+    #: Wait for the neighbours where the shard cannot tell whose silence it is.
     hold_s: float = 60.0
+    #: Wait for what other partitions say once a shard can tell.
+    settle_s: float = 10.0
+    #: Longest wait of a silence whose gateway has too few members that could have been missed yet.
+    doubt_s: float = 900.0
     share: float = 0.8
-    #: Below this share of silent members an outage is over; between the two nothing changes.
+    #: Below this share of the silences it had at most, an outage is over.
     clear_share: float = 0.5
     #: Two silent sensors of two are no outage of a gateway.
     min_members: int = 3
-    #: Level at most as mild as this (None: that of the members' rule).
-    gateway_level: int | None = None
-    partition_level: int = 3
-    topic_level: int = 3
+    #: Single incidents of devices without a registered interval, and outages of gateways, that began this long before a wider
+    #: outage are part of it.
+    absorb_s: float = 900.0
+    #: Level of an outage (None: that of the members' rule).
+    gateway_level: int | None = 3
+    topic_level: int = 2
+    #: Rule in whose name the outage of a topic is told.
+    stream_rule: str = "platform-stream-silent"
 
 
 class IncidentSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -288,6 +288,8 @@ class RuleRunner:
         if text is None and measures is not None and measures.explain is not None:
             text = measures.explain(row)
         signal.explanation = explain(rule, change, series, value, text)
+        if change.phase == "raised" and measures is not None and measures.outage is not None:
+            signal.outage = measures.outage(row)  # type: ignore[assignment]
         emit(order, signal)
 
     def _where(self, part: Batch | None, row: int, own: int, series: Series) -> tuple[float | None, float | None]:
