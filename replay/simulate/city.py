@@ -18,7 +18,7 @@ import orjson
 from replay.simulate.effects import Hazard
 from replay.simulate.faults import FaultRates, Network
 from replay.simulate.fleet import Fleet
-from replay.simulate.hazards import RECIPES, Scene
+from replay.simulate.hazards import LASTS_MIN, RECIPES, Scene
 from replay.simulate.layout import Layout
 from replay.simulate.people import QuietCameras, QuietPeople
 from replay.simulate.rhythm import Rhythm
@@ -40,9 +40,9 @@ class Wire:
 class City:
     """A city of a given size for some hours.
 
-    ``recipes`` are names of :data:`replay.simulate.hazards.RECIPES`, each injected once (default: all of them), at times drawn
-    between ``quiet_s`` after the start and early enough before the end; ``at_s`` fixes the seconds instead. ``pace`` divides
-    the intervals of sensors (and shortens nothing else), ``fix_s`` is the interval of vehicle fixes.
+    ``recipes`` are names of :data:`replay.simulate.hazards.RECIPES`, each injected once (default: all that the city has time
+    for), at times drawn between ``quiet_s`` after the start and early enough before the end; ``at_s`` fixes the seconds.
+    ``pace`` divides the intervals of sensors (and shortens nothing else), ``fix_s`` is the interval of vehicle fixes.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class City:
     ) -> None:
         streams = np.random.default_rng(seed).spawn(7)
         self.seed, self.start_ts, self.end_ts = seed, start_ts, start_ts + int(hours * 3_600_000)
-        self.layout = Layout(streams[0], sensors, vehicles, cameras, pace)
+        self.layout = Layout(streams[0], sensors, vehicles, cameras, pace, fix_s)
         self._rhythm = Rhythm(streams[1], self.layout.sensors, start_ts)
         self._fleet = Fleet(streams[2], self.layout, fix_s)
         self._people = QuietPeople(streams[3], self.layout)
@@ -86,11 +86,23 @@ class City:
             raise ValueError(f"no recipe is called {', '.join(unknown)}; there are {', '.join(RECIPES)}")
         scene = Scene(rng, self.layout, self._people, self._cameras)
         if at_s is None:
-            # The last two hours stay free: every hazard has ended, and every incident had time to resolve.
-            room = (self.end_ts - self.start_ts) / 1000 - quiet_s - 7_200.0
-            at_s = (quiet_s + np.sort(rng.random(len(names))) * max(room, 60.0)).tolist()
-            names = [names[i] for i in rng.permutation(len(names)).tolist()]
+            names, at_s = self._times(rng, names, quiet_s)
         return [RECIPES[name](scene, self.start_ts + int(1000 * at)) for name, at in zip(names, at_s, strict=True)]
+
+    def _times(self, rng: np.random.Generator, names: list[str], quiet_s: float) -> tuple[list[str], list[float]]:
+        """When each recipe begins; those that last longer than the city has room for are left out.
+
+        The last two hours stay free: every hazard has ended, and every incident had time to resolve.
+        """
+        end_s = (self.end_ts - self.start_ts) / 1000 - 7_200.0
+        plan = []
+        for name in names:
+            room = end_s - quiet_s - 60.0 * LASTS_MIN[name]
+            draw = rng.random()
+            if room > 0 or LASTS_MIN[name] <= 120.0:
+                plan.append((quiet_s + draw * max(room, 60.0), name))
+        plan.sort()
+        return [name for _, name in plan], [at for at, _ in plan]
 
     @property
     def registry(self) -> list[dict[str, Any]]:
@@ -156,7 +168,8 @@ class City:
         noise = self._rhythm.rng.standard_normal(len(ts)) * (kind.noise if kind else 0.0) * 0.3
         value = np.array([bend.shape((t - bend.from_ts) / 1000.0, normal) for t in ts.tolist()])
         # Noise may blur the plateau but not carry it back under the threshold it stands above.
-        value = value + np.sign(value - normal) * np.abs(noise)
+        if not bend.still:
+            value = value + np.sign(value - normal) * np.abs(noise)
         if kind is not None:
             value = np.clip(value, kind.floor, kind.ceiling)
         yield from self._wires(np.full(len(ts), bend.sensor), ts, value)
@@ -175,6 +188,7 @@ class City:
 
     def _fixes(self, start: int, stop: int, active: Sequence[Hazard]) -> Iterator[Wire]:
         detours = [d for h in active for d in h.detours if d.from_ts < stop and start < d.to_ts]
+        hushes = [q for h in active for q in h.hushes if q.vehicles and q.from_ts < stop and start < q.to_ts]
         step = int(self._fleet.fix_s * 1000)
         for base in range(-(-(start - self.start_ts) // step) * step + self.start_ts, stop, step):
             self._fleet.step()
@@ -185,7 +199,8 @@ class City:
                 for detour in detours:
                     if detour.vehicle == vehicle and detour.from_ts <= ts < detour.to_ts:
                         record = detour.drive((ts - detour.from_ts) / 1000.0, record)
-                records.append(record)
+                if not any(vehicle in q.vehicles and q.from_ts <= ts < q.to_ts for q in hushes):
+                    records.append(record)
             yield from self._records(POSITIONS, "vehicle_id", records)
 
     def _records(self, topic: str, key: str, records: Iterable[dict[str, Any]]) -> Iterator[Wire]:

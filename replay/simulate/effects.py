@@ -14,13 +14,17 @@ Drive = Callable[[float, dict[str, Any]], dict[str, Any]]
 
 @dataclass(slots=True)
 class Bend:
-    """One sensor reads ``shape`` from ``from_ts`` to ``to_ts``; ``interval_ms``: the device reports faster meanwhile."""
+    """One sensor reads ``shape`` from ``from_ts`` to ``to_ts``.
+
+    ``interval_ms``: the device reports faster meanwhile; ``still``: without any noise.
+    """
 
     sensor: int
     from_ts: int
     to_ts: int
     shape: Shape
     interval_ms: int | None = None
+    still: bool = False
 
 
 @dataclass(slots=True)
@@ -35,11 +39,12 @@ class Detour:
 
 @dataclass(slots=True)
 class Hush:
-    """Sensors that say nothing from ``from_ts`` to ``to_ts``."""
+    """Sensors and vehicles that say nothing from ``from_ts`` to ``to_ts``."""
 
     sensors: frozenset[int]
     from_ts: int
     to_ts: int
+    vehicles: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)

@@ -22,6 +22,8 @@ METRES_PER_DEGREE = 111_195.0
 REGISTERED_FROM = 1_577_836_800_000  # 2020-01-01: before every recording anyone will simulate
 SENSORS_PER_GATEWAY = 25
 BRIDGES = 8
+#: Work sites, each with its tip and the route between them.
+SECTORS = 8
 
 
 @dataclass(slots=True, frozen=True)
@@ -93,9 +95,11 @@ class Layout:
     ``pace`` divides every sensor's interval: a live demo of a minute needs sensors that speak every few seconds.
     """
 
-    def __init__(self, rng: np.random.Generator, sensors: int, vehicles: int, cameras: int, pace: float = 1.0) -> None:
+    def __init__(
+        self, rng: np.random.Generator, sensors: int, vehicles: int, cameras: int, pace: float = 1.0, fix_s: float = 20.0
+    ) -> None:
         self.rng = rng
-        self.pace = pace
+        self.pace, self.fix_s = pace, fix_s
         self.sensors: list[Place] = []
         self.cameras: list[Place] = []
         self.vehicles: list[Place] = []
@@ -123,8 +127,8 @@ class Layout:
 
     def _place_sites(self) -> None:
         """Work sites and tips lie in a ring, pairwise in one sector, so that no legal trip crosses the closed centre."""
-        for number in range(8):
-            angle = 2 * math.pi * number / 8
+        for number in range(SECTORS):
+            angle = 2 * math.pi * number / SECTORS
             for kind, radius in (("construction_site", 5_000.0), ("disposal_site", 7_500.0)):
                 lat, lon = moved(*CENTRE, radius * math.cos(angle), radius * math.sin(angle))
                 self.sites.append(
@@ -150,6 +154,14 @@ class Layout:
                 },
             )
         )
+        for number, (work, tip) in enumerate(
+            zip(self.sites[0 : 2 * SECTORS : 2], self.sites[1 : 2 * SECTORS : 2], strict=True)
+        ):
+            line = {"type": "LineString", "coordinates": [[round(s.lon, 6), round(s.lat, 6)] for s in (work, tip)]}
+            facts = {"attributes": {"fence_kind": "route", "fence": line, "radius_m": 200.0}}
+            self.sites.append(Place(f"ROUTE-{number:02d}", "site", work.lat, work.lon, facts))
+        duty = {"attributes": {"fence_kind": "duty_area", "fence": square(*CENTRE, 12_000.0)}}
+        self.sites.append(Place("DUTY-CITY", "site", *CENTRE, duty))
         for number in range(12):
             lat, lon = self.anywhere(2_500.0)
             target = "hospital" if number % 3 == 0 else "school"
@@ -198,7 +210,13 @@ class Layout:
         for kind, share in fleets:
             for number in range(max(1, round(count * share))):
                 lat, lon = self.anywhere(2_000.0)
-                facts: dict[str, Any] = {"attributes": {"vehicle_kind": kind}, "limits": {"speed_kmh": 60.0}}
+                attributes: dict[str, Any] = {"vehicle_kind": kind}
+                if kind == "muck_truck":
+                    attributes["route"] = [f"ROUTE-{len(self.vehicles) % SECTORS:02d}"]
+                elif kind in ("patrol", "sanitation"):
+                    attributes["duty"] = ["DUTY-CITY"]
+                facts: dict[str, Any] = {"attributes": attributes, "limits": {"speed_kmh": 60.0}, "interval_s": self.fix_s}
+                facts["report_after_s"] = max(120.0, 10 * self.fix_s)
                 self.vehicles.append(Place(f"{kind.upper().replace('_', '-')}-{number:04d}", "vehicle", lat, lon, facts))
 
     def assets(self) -> list[dict[str, Any]]:

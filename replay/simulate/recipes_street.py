@@ -106,7 +106,54 @@ def officer_in_need(scene: Scene, at: int) -> Hazard:
     return driven(scene, "PAT-01", "patrol", "patrol", at, 5, 1, "patrol presses the emergency button", _standing(alarm_bits=1))
 
 
+@recipe("MUC-01")
+def truck_off_its_route(scene: Scene, at: int) -> Hazard:
+    drive = _passing(30.0, load_state="full", lid_state="closed", hopper_state="down")
+    return driven(scene, "MUC-01", "muck", "muck_truck", at, 10, 3, "loaded truck far from its route", drive)
+
+
+@recipe("MUC-06")
+def terminal_unplugged(scene: Scene, at: int) -> Hazard:
+    drive = _passing(30.0, load_state="full", lid_state="closed", hopper_state="down", alarm_bits=1 << 8)
+    return driven(scene, "MUC-06", "muck", "muck_truck", at, 8, 3, "power of a loaded truck's terminal is cut", drive)
+
+
+@recipe("PAT-COLLISION")
+def bus_collides(scene: Scene, at: int) -> Hazard:
+    return driven(
+        scene, "PAT-COLLISION", "patrol", "bus", at, 5, 2, "terminal reports a collision", _standing(alarm_bits=1 << 29)
+    )
+
+
+@recipe("PAT-OUTSIDE")
+def patrol_off_its_grid(scene: Scene, at: int) -> Hazard:
+    where = moved(*CENTRE, 0.0, 14_000.0)
+    return driven(
+        scene, "PAT-OUTSIDE", "patrol", "patrol", at, 60, 4, "patrol outside its duty grid", _passing(20.0), where=where
+    )
+
+
+@recipe("SAN-01")
+def sweeper_off_task(scene: Scene, at: int) -> Hazard:
+    where = moved(*CENTRE, 14_000.0, 0.0)
+    return driven(
+        scene, "SAN-01", "sanitation", "sanitation", at, 60, 4, "sweeper stands off its duty area", _standing(), where=where
+    )
+
+
 # --- devices
+
+
+@recipe("DEV-VEHICLE")
+def vehicle_silent(scene: Scene, at: int) -> Hazard:
+    index = scene.vehicle("rescue")
+    vehicle = scene.layout.vehicles[index]
+    end = at + int(1000 * (vehicle.facts["report_after_s"] * 2 + 60))
+    hazard = Hazard(
+        scene.name("DEV-VEHICLE"), "device", *CENTRE, 20_000.0, at, end, 4, [vehicle.id], "a vehicle falls silent", "vehicle"
+    )
+    hazard.hushes.append(Hush(frozenset(), at, end, frozenset({index})))
+    return hazard
 
 
 @recipe("DEV-01")

@@ -111,11 +111,16 @@ class Scene:
 
 Recipe = Callable[[Scene, int], Hazard]
 RECIPES: dict[str, Recipe] = {}
+#: Minutes from a hazard's beginning to its end, where they are more than two hours: a short city has no room for it.
+LASTS_MIN: dict[str, float] = {}
 
 
-def recipe(name: str) -> Callable[[Recipe], Recipe]:
+def recipe(name: str, lasts_min: float = 120.0) -> Callable[[Recipe], Recipe]:
+    """Decorator: the function is the recipe of hazard ``name`` and takes at most ``lasts_min`` minutes."""
+
     def add(function: Recipe) -> Recipe:
         RECIPES[name] = function
+        LASTS_MIN[name] = lasts_min
         return function
 
     return add

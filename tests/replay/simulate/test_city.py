@@ -37,12 +37,17 @@ def test_all_four_streams_and_some_garbage_are_sent() -> None:
     assert any(w.key == b"garbage" for w in wires)
 
 
-def test_every_recipe_states_its_truth_and_a_day_has_room_for_all() -> None:
-    city = City(seed=5, start_ts=START, hours=24.0)
+def test_every_recipe_states_its_truth_and_a_day_and_a_half_has_room_for_all() -> None:
+    city = City(seed=5, start_ts=START, hours=36.0)
     assert len(city.truth) == len(RECIPES)
     for row in city.truth:
         assert START <= row["from_ts"] < row["to_ts"] <= city.end_ts
         assert 1 <= row["level"] <= 4
+
+
+def test_a_short_city_leaves_out_what_lasts_longer() -> None:
+    names = {row["hazard_id"].split("-", 1)[1] for row in City(seed=5, start_ts=START, hours=5.0).truth}
+    assert "GAS-01" in names and not {"VIO-01", "RAI-01-12H"} & names
 
 
 def test_hazards_of_one_category_are_apart() -> None:

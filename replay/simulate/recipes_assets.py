@@ -1,0 +1,202 @@
+"""Hazards of single assets that the lifelines' recipes leave out: levels, limits, drifts and devices that only look alive."""
+
+from __future__ import annotations
+
+from replay.simulate.effects import Hazard, plateau, step_by
+from replay.simulate.scene import Scene, bent, limited, recipe
+
+
+@recipe("GAS-05-PLAIN")
+def regulator_without_set_point(scene: Scene, at: int) -> Hazard:
+    change = scene.rng.uniform(0.8, 1.2)
+    return bent(scene, "GAS-05-PLAIN", "gas", "gas_pressure_plain", at, 30, step_by(change), 3, f"outlet {change:+.2f} kPa")
+
+
+@recipe("GAS-SURVEY")
+def survey_meets_a_plume(scene: Scene, at: int) -> Hazard:
+    value = 2.0 * scene.factor(1.3, 2.5)
+    return bent(
+        scene, "GAS-SURVEY", "gas", "ch4_survey", at, 2, plateau(value, 5), 4, f"{value:.1f} ppm over a background of 2"
+    )
+
+
+@recipe("WAT-05-PH")
+def water_alkaline(scene: Scene, at: int) -> Hazard:
+    return bent(scene, "WAT-05-PH", "water", "ph", at, 90, plateau(8.5 * scene.factor(1.05, 1.3)), 2, "pH too high")
+
+
+@recipe("WAT-05-PH-LOW")
+def water_acid(scene: Scene, at: int) -> Hazard:
+    return bent(scene, "WAT-05-PH-LOW", "water", "ph", at, 90, plateau(6.5 / scene.factor(1.05, 1.3)), 2, "pH too low")
+
+
+@recipe("DRN-02")
+def drain_overflows(scene: Scene, at: int) -> Hazard:
+    return limited(
+        scene, "DRN-02", "drainage", "drain_level", at, 60, "high", scene.factor(1.05, 1.5), 3, "drain at ground level"
+    )
+
+
+@recipe("DRN-02-RISE")
+def drain_rises(scene: Scene, at: int) -> Hazard:
+    rise = 0.5 * scene.factor(1.2, 1.6)
+    return bent(scene, "DRN-02-RISE", "drainage", "drain_level", at, 60, step_by(rise), 3, f"+{rise:.1f} m at once", 300)
+
+
+@recipe("HEA-01-MAKEUP")
+def makeup_flow_jumps(scene: Scene, at: int) -> Hazard:
+    return bent(
+        scene, "HEA-01-MAKEUP", "heat", "makeup_flow", at, 90, plateau(9.0 * scene.factor()), 3, "make-up flow doubled", 120
+    )
+
+
+@recipe("HEA-02-LIMIT")
+def supply_too_hot(scene: Scene, at: int) -> Hazard:
+    return limited(
+        scene, "HEA-02-LIMIT", "heat", "heat_supply", at, 60, "high", scene.factor(1.05, 1.3), 3, "supply above its limit"
+    )
+
+
+@recipe("HEA-03", lasts_min=200)
+def supply_too_cold(scene: Scene, at: int) -> Hazard:
+    return limited(scene, "HEA-03", "heat", "heat_supply", at, 180, "low", 1 / scene.factor(), 4, "supply below its limit")
+
+
+@recipe("BRG-01-DEFLECTION")
+def bridge_sags(scene: Scene, at: int) -> Hazard:
+    return limited(
+        scene,
+        "BRG-01-DEFLECTION",
+        "bridge",
+        "deflection",
+        at,
+        45,
+        "design",
+        scene.factor(1.05, 1.6),
+        2,
+        "deflection beyond design",
+    )
+
+
+@recipe("BRG-01-PLAIN")
+def bridge_strain_unusual(scene: Scene, at: int) -> Hazard:
+    return bent(scene, "BRG-01-PLAIN", "bridge", "strain_plain", at, 60, step_by(160.0), 4, "strain far from its usual values")
+
+
+@recipe("BRG-03", lasts_min=150)
+def crack_widens(scene: Scene, at: int) -> Hazard:
+    change = 0.25 * scene.factor(1.15, 2.0)
+    return bent(scene, "BRG-03", "bridge", "crack_width", at, 150, step_by(change), 3, f"crack {change:+.2f} mm")
+
+
+@recipe("BRG-04")
+def bridge_tilts(scene: Scene, at: int) -> Hazard:
+    return bent(scene, "BRG-04", "bridge", "tilt", at, 60, step_by(0.05 * scene.factor(2.0, 4.0)), 2, "tilt step of a bridge")
+
+
+@recipe("BRG-05-PLAIN")
+def overweight_without_limit(scene: Scene, at: int) -> Hazard:
+    value = 73.5 * scene.factor(1.05, 1.3)
+    return bent(
+        scene, "BRG-05-PLAIN", "bridge", "gross_weight_plain", at, 3, plateau(value, 1), 3, f"{value:.0f} t on a bridge"
+    )
+
+
+@recipe("ADV-01")
+def billboard_leans(scene: Scene, at: int) -> Hazard:
+    return bent(
+        scene, "ADV-01", "structure", "tilt_billboard", at, 60, step_by(2.0 * scene.factor(1.1, 2.0)), 3, "billboard leans"
+    )
+
+
+@recipe("CON-01-LIMIT")
+def site_beyond_its_dust_limit(scene: Scene, at: int) -> Hazard:
+    return limited(
+        scene, "CON-01-LIMIT", "site", "pm10_limited", at, 60, "high", scene.factor(1.1, 2.0), 4, "dust beyond the limit"
+    )
+
+
+@recipe("CON-02-LIMIT")
+def site_beyond_its_noise_limit(scene: Scene, at: int) -> Hazard:
+    return limited(
+        scene, "CON-02-LIMIT", "site", "noise_limited", at, 60, "high", scene.factor(1.08, 1.15), 4, "noise beyond the limit"
+    )
+
+
+@recipe("CON-03-WIND")
+def crane_in_the_wind(scene: Scene, at: int) -> Hazard:
+    value = min(17.0, 13.8 * scene.factor(1.08, 1.2))
+    return bent(
+        scene, "CON-03-WIND", "site", "wind_crane", at, 30, plateau(value, 30), 2, f"{value:.0f} m/s at a working crane"
+    )
+
+
+@recipe("HAZ-01-PLAIN")
+def tank_overfull_without_limit(scene: Scene, at: int) -> Hazard:
+    value = 90.0 * scene.factor(1.05, 1.15)
+    return bent(scene, "HAZ-01-PLAIN", "hazard_source", "tank_level_plain", at, 30, plateau(value), 2, f"tank at {value:.0f} %")
+
+
+@recipe("HAZ-01-LOW")
+def tank_empties(scene: Scene, at: int) -> Hazard:
+    return limited(
+        scene, "HAZ-01-LOW", "hazard_source", "tank_level", at, 30, "low", 1 / scene.factor(), 3, "tank below its low level"
+    )
+
+
+@recipe("RAI-01-3H", lasts_min=210)
+def rain_in_three_hours(scene: Scene, at: int) -> Hazard:
+    return rain(scene, "RAI-01-3H", at, 200, 50.0 * scene.factor(1.1, 1.8) / 36, 2)
+
+
+@recipe("RAI-01-6H", lasts_min=400)
+def rain_in_six_hours(scene: Scene, at: int) -> Hazard:
+    return rain(scene, "RAI-01-6H", at, 390, 50.0 * scene.factor(1.1, 1.6) / 72, 3)
+
+
+@recipe("RAI-01-12H", lasts_min=770)
+def rain_in_twelve_hours(scene: Scene, at: int) -> Hazard:
+    return rain(scene, "RAI-01-12H", at, 760, 50.0 * scene.factor(1.2, 1.6) / 144, 4)
+
+
+def rain(scene: Scene, name: str, at: int, minutes: float, mm_per_5_min: float, level: int) -> Hazard:
+    """Steady rain on one gauge."""
+    note = f"{mm_per_5_min:.1f} mm in 5 min"
+    hazard = bent(
+        scene, name, "weather", "rain", at, minutes, lambda seconds, normal: mm_per_5_min, level, note, radius_m=500.0
+    )
+    hazard.bends[0].still = True
+    return hazard
+
+
+@recipe("IND-01")
+def unknown_metric_unusual(scene: Scene, at: int) -> Hazard:
+    return bent(
+        scene, "IND-01", "indicator", "soil_moisture", at, 60, step_by(35.0), 4, "a metric nobody told us of goes astray"
+    )
+
+
+@recipe("DEV-02")
+def sensor_stuck(scene: Scene, at: int) -> Hazard:
+    return stuck(scene, "DEV-02", "pm2_5", at, 60)
+
+
+@recipe("DEV-02-LONG", lasts_min=900)
+def sensor_stuck_for_long(scene: Scene, at: int) -> Hazard:
+    return stuck(scene, "DEV-02-LONG", "turbidity", at, 840)
+
+
+def stuck(scene: Scene, name: str, kind: str, at: int, minutes: float) -> Hazard:
+    """A sensor repeats its last value."""
+    hazard = bent(scene, name, "device", kind, at, minutes, lambda seconds, normal: normal, 4, "a sensor repeats one value")
+    bend = hazard.bends[0]
+    base = scene.layout.sensors[bend.sensor].base
+    bend.shape, bend.still = (lambda seconds, normal: base), True
+    return hazard
+
+
+@recipe("DEV-02-BATTERY", lasts_min=300)
+def battery_low(scene: Scene, at: int) -> Hazard:
+    return bent(
+        scene, "DEV-02-BATTERY", "device", "battery", at, 300, plateau(20.0 / scene.factor()), 4, "battery nearly empty"
+    )
