@@ -49,7 +49,8 @@ class Match(Struct, frozen=True, forbid_unknown_fields=True):
     ``needs_limits``: the asset must have these limits (a rule whose rungs name limits needs them anyway).
     """
 
-    stream: Literal["sensor", "group", "vehicle", "video", "hotline"]
+    #: "any" is for detectors that judge a stream as one.
+    stream: Literal["sensor", "group", "vehicle", "video", "hotline", "any"]
     metrics: list[str] = []
     not_metrics: list[str] = []
     #: Vehicle kinds, video kinds; for hotlines the lines.
@@ -58,6 +59,8 @@ class Match(Struct, frozen=True, forbid_unknown_fields=True):
     needs_limits: list[str] = []
     without_limits: list[str] = []
     attributes: dict[str, Any] = {}
+    #: None of these may agree: what another rule watches by its ``attributes``.
+    not_attributes: dict[str, Any] = {}
 
 
 class Deadlines(Struct, frozen=True, forbid_unknown_fields=True):

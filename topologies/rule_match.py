@@ -30,6 +30,8 @@ def matches(match: Match, series: Series) -> bool:
     limits = series.limits
     if any(name not in limits for name in match.needs_limits) or any(name in limits for name in match.without_limits):
         return False
+    if any(_agrees(wanted, series.attributes, name) for name, wanted in match.not_attributes.items()):
+        return False
     return all(_agrees(wanted, series.attributes, name) for name, wanted in match.attributes.items())
 
 

@@ -29,3 +29,10 @@ WELL = Series("S", "ch4", limits={"high": 1.0}, attributes={"place": "well"}, re
 )
 def test_a_rule_watches_what_every_condition_of_its_match_allows(match: Match, watched: bool) -> None:
     assert matches(match, WELL) is watched
+
+
+def test_attributes_that_another_rule_watches_are_left_to_it() -> None:
+    match = Match("sensor", metrics=["tilt"], not_attributes={"place": ["billboard", "pole"]})
+    assert matches(match, Series("T-1", "tilt"))
+    assert matches(match, Series("T-1", "tilt", attributes={"place": "pier"}))
+    assert not matches(match, Series("T-1", "tilt", attributes={"place": "pole"}))
