@@ -17,6 +17,7 @@ from detectors import rate_of_change as rate_of_change
 from detectors import river_model as river_model
 from detectors import robust_z as robust_z
 from detectors import silence as silence
+from detectors import stream_silence as stream_silence
 from detectors import stuck as stuck
 from detectors import threshold as threshold
 from detectors import video_persistence as video_persistence

@@ -153,6 +153,8 @@ class Detector(ABC, Generic[P]):
     takes_late: ClassVar[bool] = False
     #: The measure falls with the trouble only where the rule says so; detectors whose measure is the value itself allow it.
     signed: ClassVar[bool] = False
+    #: It judges a stream as one series: rules name the stream "any", and it runs in the shards of all of :attr:`streams`.
+    of_stream: ClassVar[bool] = False
     #: Raised when the same rows now give other measures, so that rules using the detector get another fingerprint.
     revision: ClassVar[int] = 1
 

@@ -57,8 +57,8 @@ def _detector(rule: Rule, detectors: Detectors) -> Iterator[Problem]:
             msgspec.convert(given, detector.Params)
         except (msgspec.ValidationError, ValueError) as error:
             yield "detector", str(error), f"see the docstring of detectors.{name}"
-    if rule.match.stream not in detector.streams:
-        allowed = ", ".join(sorted(detector.streams))
+    allowed = "any" if detector.of_stream else ", ".join(sorted(detector.streams))
+    if rule.match.stream not in allowed.split(", "):
         yield "match.stream", f"{name} does not read the stream {rule.match.stream!r}", f"it reads {allowed}"
     if rule.direction == "below" and not detector.signed:
         yield "direction", f"the measure of {name} grows with the trouble", 'leave direction at "above"'

@@ -26,11 +26,12 @@ from streams.registry import Registry
 from streams.topics import stream_of
 from topologies.regroup import regroup
 from topologies.rule_runner import RECORD, Context, Order, RuleRunner
+from topologies.stream_runner import runner_of
 from topologies.settings_stages import DetectSettings
 from topologies.shard import Shard
 from topologies.watched import Watched
 
-FORMAT = 1
+FORMAT = 2
 #: Signals and controls of a switch stand behind everything else of their place in the log.
 _SWITCH_N = 1_000_000
 _CONTROL_PLACE = 1_000_000
@@ -80,14 +81,15 @@ class DetectStage:
         self.rules, self.registry = rules, registry
         self.shard = Shard(stream, partition, registry, self.settings, gate_settings)
         live_ms = round(self.settings.live_limit_s.get(stream, 86_400.0) * 1000)
-        self.context = Context(self.settings.default_city, live_ms, registry.revision, _fences(registry))
+        self.context = Context(topic, self.settings.default_city, live_ms, registry.revision, _fences(registry))
         self.watched = Watched()
         self.clock: int | None = None
         self._switches = 0
         self._cities = self._all_cities()
         for place, rule in enumerate(rules.rules):
-            if rule.match.stream == stream:
-                self.watched.add(RuleRunner(rules, rule, place, self.context))
+            runner = runner_of(rules, rule, place, self.context, stream)
+            if runner is not None:
+                self.watched.add(runner)
 
     # --- the three ways time passes --------------------
 
@@ -270,14 +272,14 @@ class DetectStage:
         for i in np.flatnonzero(clock // step > before // step).tolist():
             if batch is not None and times is not None and len(batch):
                 until_row = int(np.searchsorted(batch.offset, offsets[i], side="left"))
-                self.shard.hear(batch.slot[heard:until_row], times[heard:until_row])
+                self.shard.hear(batch.slot[heard:until_row], times[heard:until_row], batch.ts[heard:until_row])
                 heard = until_row
             self._tell_progress(int(clock[i]) // step * step, int(offsets[i]), told)
         if batch is not None and times is not None:
-            self.shard.hear(batch.slot[heard:], times[heard:])
+            self.shard.hear(batch.slot[heard:], times[heard:], batch.ts[heard:])
 
     def _tell_progress(self, tick: int, offset: int, told: _Told) -> None:
-        share = self.shard.silent_fraction(tick)
+        share, heard = self.shard.silent_fraction(tick), self.shard.heard(tick)
         for city in self._cities:
             control = Control(
                 control="tick",
@@ -285,6 +287,7 @@ class DetectStage:
                 arrival_ts=tick,
                 source=Source("", 0, offset, tick=tick),
                 silent_fraction=share,
+                heard_ts=heard,
                 registry_revision=self.registry.revision,
             )
             told((offset, tick, 0, _CONTROL_PLACE, 0), control)
@@ -296,18 +299,15 @@ class DetectStage:
 
     def _rules(self, book: RuleBook, now: int, offset: int, told: _Told) -> None:
         held = {runner.state_key: runner for runner in self.watched.runners}
-        fresh: list[RuleRunner] = []
         kept: list[RuleRunner] = []
         for place, rule in enumerate(book.rules):
-            if rule.match.stream != self.stream:
-                continue
             runner = held.pop(book.state_keys[rule.name], None)
-            if runner is None:
-                runner = RuleRunner(book, rule, place, self.context)
-                fresh.append(runner)
-            else:
+            if runner is not None:
                 runner.of_book(book, rule, place)
-            kept.append(runner)
+            else:
+                runner = runner_of(book, rule, place, self.context, self.stream)
+            if runner is not None:
+                kept.append(runner)
         for runner in held.values():
             runner.close(now, offset, told, "the rule has left the rulebook or is another one now")
         self.rules = book

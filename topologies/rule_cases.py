@@ -46,7 +46,7 @@ def run_cases(book: RuleBook, rule: Rule) -> Iterator[Outcome]:
 
 def run_case(book: RuleBook, rule: Rule, case: Case) -> Outcome:
     """One case; the records arrive in the order of ``arrives_s``, the rest of the time passes idly."""
-    stream = rule.match.stream
+    stream = _stream(rule)
     topic = next(topic for topic in TOPICS if topic.stream == stream).name("city.")
     assets = [msgspec.convert(_asset(asset), Asset) for asset in case.assets]
     stage = DetectStage(topic, 0, book, Registry.from_assets(assets), DetectSettings())
@@ -90,6 +90,11 @@ def _say(signal: dict[str, Any]) -> str:
     return f"{signal['phase']}{level} at {signal['at_s']:g} s" if "at_s" in signal else f"{signal['phase']}{level}"
 
 
+def _stream(rule: Rule) -> str:
+    """A rule for any stream is shown sensors."""
+    return "sensor" if rule.match.stream == "any" else rule.match.stream
+
+
 def _asset(given: dict[str, Any]) -> dict[str, Any]:
     """``period`` is shorthand for one period."""
     asset = dict(given)
@@ -100,7 +105,7 @@ def _asset(given: dict[str, Any]) -> dict[str, Any]:
 
 def _records(rule: Rule, case: Case) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     """(arrival, key, wire record) of every record of the case."""
-    stream = rule.match.stream
+    stream = _stream(rule)
     rows: list[dict[str, Any]] = [dict(record) for record in case.records]
     metric = rule.match.metrics[0] if rule.match.metrics else "value"
     for at_s, value in case.series:

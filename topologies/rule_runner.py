@@ -49,8 +49,12 @@ class RuleRunner:
     ``place`` is the rule's position in the book, the last tie-break in the order of signals. ``fresh`` is told of signals.
     """
 
+    #: True where the rule looks at the stream as one.
+    whole = False
+
     def __init__(self, book: RuleBook, rule: Rule, place: int, context: Context) -> None:
         self.rule = rule
+        self.stream: str = rule.match.stream
         self.place = place
         self.context = context
         self.version = book.version(rule)
@@ -211,7 +215,9 @@ class RuleRunner:
 
     def _rows(self, batch: Batch, rows: NDArray[Any], emit: Emit) -> None:
         """Rows of distinct series."""
-        part = batch.take(rows, self.local[batch.slot[rows]])
+        self._said(batch.take(rows, self.local[batch.slot[rows]]), emit)
+
+    def _said(self, part: Batch, emit: Emit) -> None:
         if self._unheard:
             new = [own for own in part.slot.tolist() if own in self._unheard]
             if new:
@@ -263,7 +269,7 @@ class RuleRunner:
             rule=rule.name,
             rule_version=self.version,
             entity=series.entity,
-            stream=rule.match.stream,
+            stream=self.stream,
             ts=change.ts,
             arrival_ts=arrival,
             level=change.level,
@@ -353,11 +359,12 @@ class RuleRunner:
 
 
 class Context:
-    """What all rules of a shard share: the city, the limit of live signals, the registry's revision and fences."""
+    """What all rules of a shard share: topic, city, the limit of live signals, the registry's revision and fences."""
 
-    __slots__ = ("default_city", "fences", "live_limit_ms", "registry_revision")
+    __slots__ = ("default_city", "fences", "live_limit_ms", "registry_revision", "topic")
 
-    def __init__(self, default_city: str, live_limit_ms: int, registry_revision: int, fences: Any) -> None:
+    def __init__(self, topic: str, default_city: str, live_limit_ms: int, registry_revision: int, fences: Any) -> None:
+        self.topic = topic
         self.default_city = default_city
         self.live_limit_ms = live_limit_ms
         self.registry_revision = registry_revision

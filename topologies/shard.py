@@ -16,7 +16,7 @@ import numpy as np
 from detectors.base import Series
 from streams.batch import Batch, Int64, RawBatch
 from streams.codec import decode
-from streams.event_time import Watermark
+from streams.event_time import NEVER, Watermark
 from streams.gate import Gate, GateSettings
 from streams.partitioner import partition_of
 from streams.records import DeadLetter, Quarantined
@@ -27,6 +27,8 @@ from topologies.regroup import Groups
 from topologies.settings_stages import DetectSettings
 
 _FOREVER = np.iinfo(np.int64).max
+#: A row longer on its way than this says nothing of whether the stream is heard now.
+_FRESH_MS = 60_000
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class Shard:
         self._after: Int64 = np.zeros(0, dtype=np.int64)
         self._boundary: Int64 = np.zeros(0, dtype=np.int64)
         self._sweep_due = _FOREVER
+        self._newest = NEVER
 
     # --- rows --------------------
 
@@ -110,9 +113,16 @@ class Shard:
         batch.slot, fresh = self.index.slots(ids, [None] * len(ids), batch.arrival)
         return fresh
 
-    def hear(self, slot: Any, times: Int64) -> None:
-        """Rows of these slots came at these times (ascending)."""
+    def hear(self, slot: Any, times: Int64, ts: Int64) -> None:
+        """Rows of these slots, of event times ``ts``, came at these times (ascending)."""
         self._heard[slot] = times
+        fresh = times[times - ts <= _FRESH_MS]
+        if len(fresh):
+            self._newest = int(fresh[-1])
+
+    def heard(self, now: int) -> int | None:
+        """When a row came last that was not long on its way; None before the first."""
+        return None if self._newest == NEVER else min(self._newest, now)
 
     @property
     def watermark(self) -> int | None:
@@ -260,6 +270,7 @@ class Shard:
             "kind": [self._kinds[slot] for slot in sorted(self._kinds)],
             "resolved": self._resolved(),
             "sweep_due": self._sweep_due,
+            "newest": self._newest,
         }
 
     def _resolved(self) -> Int64:
@@ -282,3 +293,4 @@ class Shard:
             # Facts are followed at sweeps: what has changed since the last one is taken up at the next, as without a restart.
             self._resolve(slot, min(now, int(saved["resolved"][slot]) - 1))
         self._sweep_due = int(saved["sweep_due"])
+        self._newest = int(saved["newest"])

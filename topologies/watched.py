@@ -27,6 +27,8 @@ class Watched:
     def __init__(self, runners: Iterable[RuleRunner] = ()) -> None:
         self.runners: list[RuleRunner] = []
         self.ticking: list[RuleRunner] = []
+        #: Rules that look at the stream as one: all rows are theirs.
+        self._whole: list[int] = []
         #: Set number of each shard slot; 0 is "no rule".
         self._set_of: Int32 = np.zeros(64, dtype=np.int32)
         self._sets: list[tuple[int, ...]] = [()]
@@ -36,6 +38,8 @@ class Watched:
 
     def add(self, runner: RuleRunner) -> None:
         self.runners.append(runner)
+        if runner.whole:
+            self._whole.append(runner.place)
         if runner.ticks:
             self.ticking.append(runner)
 
@@ -74,12 +78,12 @@ class Watched:
         which = self._set_of[slot]
         present: NDArray[np.intp] = np.flatnonzero(np.bincount(which, minlength=len(self._sets)))
         if len(present) == 1:
-            return dict.fromkeys(self._sets[int(present[0])], True)
+            return dict.fromkeys((*self._sets[int(present[0])], *self._whole), True)
         members: dict[int, list[int]] = {}
         for number in present.tolist():
             for place in self._sets[number]:
                 members.setdefault(place, []).append(number)
-        plan: Plan = {}
+        plan: Plan = dict.fromkeys(self._whole, True)
         for place, numbers in members.items():
             if len(numbers) == len(present):
                 plan[place] = True

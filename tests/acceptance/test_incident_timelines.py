@@ -276,10 +276,10 @@ def test_a_silent_gateway_is_one_outage() -> None:
     city = Timeline(Assets(gateways={"GW": SENSORS}))
     for i, name in enumerate(SENSORS[:9]):
         city.push(i, alarm("device-silence", name, level=4, gateway="GW", at=(20.0 * i, 0)))
-    city.want(60, event="opened", level=4, category="device")
+    city.want(60, event="opened", level=3, category="device")
     found = city.run(until=200)
     assert found[0].evidence[0].entity == "GW"
-    assert "9 of its devices are silent" in found[0].rule.reason
+    assert "gateway GW silent: 9 of 10 devices" in found[0].rule.reason
 
 
 def test_a_few_silent_devices_of_a_gateway_are_their_own_incidents() -> None:
@@ -324,16 +324,17 @@ def test_who_is_still_silent_after_an_outage_waits_anew_and_stands_for_itself() 
     ]
 
 
-def test_a_silent_partition_is_one_outage() -> None:
+def test_a_silent_partition_is_one_outage_of_its_topic() -> None:
     city = Timeline()
     for i in range(5):
         city.push(i, alarm("device-silence", f"S{i}", level=4, at=(3000.0 * i, 0)))
     city.push(30, silent_share(0.95))
-    city.push(61, silent_share(0.1))
-    city.want(60, event="opened", level=3, location=None)
+    for i in range(3):
+        city.push(61, clear("device-silence", f"S{i}"))
+    city.want(60, event="opened", level=2, category="platform", hazard="PLT-01", location=None)
     city.want(61, event="updated", status="recovering")
-    city.play(until=62)
-    assert city.incidents[0].evidence[0].entity == "city.sensor.readings/0"
+    found = city.run(until=62)
+    assert found[0].evidence[0].entity == "city.sensor.readings"
 
 
 def test_all_partitions_silent_are_one_outage_of_the_topic() -> None:
@@ -341,8 +342,18 @@ def test_all_partitions_silent_are_one_outage_of_the_topic() -> None:
     for i in range(3):
         city.push(i, alarm("device-silence", f"S{i}", level=4), alarm("device-silence", f"P{i}", level=4, partition=1))
     city.push(30, silent_share(0.95), silent_share(0.9, partition=1))
-    city.want(60, event="opened", level=3)
+    city.want(60, event="opened", level=2)
     assert city.run(until=100)[0].evidence[0].entity == "city.sensor.readings"
+
+
+def test_a_single_incident_that_turns_out_to_be_the_gateways_is_merged_into_its_outage() -> None:
+    city = Timeline(Assets(gateways={"GW": SENSORS}))
+    city.push(0, alarm("device-silence", "S0", level=4, gateway="GW", raised=0))
+    city.push(100, alarm("device-silence", "S1", level=4, gateway="GW", outage="gateway", at=(500, 0)))
+    city.want(60, event="opened", level=4).want(110, event="opened", level=3)
+    city.want(110, event="merged", status="merged").want(110, event="updated", why="merged_with")
+    found = city.run(until=200)
+    assert found[2].merged_into == found[1].incident_id
 
 
 def test_a_sensor_that_falls_silent_in_alarm_keeps_its_incident_open_and_says_so() -> None:

@@ -46,11 +46,16 @@ class Assets:
     sites: list[tuple[float, float, str]] = field(default_factory=list)
     gateways: dict[str, list[str]] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
+    #: Interval of devices in seconds; silence is reported after three and a half of them.
+    every_s: dict[str, float] = field(default_factory=dict)
     revision: int = 0
 
     def at(self, asset_id: str, ts: int) -> Any:
         group = self.groups.get(asset_id)
-        return _Facts(group) if group else None
+        every = self.every_s.get(asset_id)
+        if not group and every is None:
+            return None
+        return _Facts(group, interval_s=every, report_after_s=None if every is None else 3.5 * every)
 
     def near(self, lat: float, lon: float, radius_m: float, kinds: Any) -> list[tuple[Any, float]]:
         from topologies.correlate import metres_between
@@ -68,6 +73,8 @@ class _Facts:
     attributes: dict[str, Any] = field(default_factory=dict)
     lat: float | None = None
     lon: float | None = None
+    interval_s: float | None = None
+    report_after_s: float | None = None
 
 
 def rule(name: str, hazard: str, category: str, family: str, **more: Any) -> Rule:
@@ -107,6 +114,7 @@ RULES = (
         detector={"use": "silence"},
         deadlines={"confirm_min": 60, "dispatch_min": 60, "handle": "1ud"},
     ),
+    rule("platform-stream-silent", "PLT-01", "platform", "platform", levels=[{"level": 2, "raise": 1.0}]),
     rule("order-call", "STR-01", "order", "street", stream="hotline", momentary=True, resolve_after_s=600),
 )
 
@@ -144,6 +152,7 @@ FAMILIES = Families(
                 _family("street", 100, 7200),
                 _family("bridge", 300, 1800),
                 _family("device", 100, 1800),
+                _family("platform", 100, 1800),
             ]
         },
         FamilyTable,

@@ -47,9 +47,13 @@ EXAMPLES: dict[str, list[Example]] = {
     "excess": [Example({"window_s": 60, "warmup": 5}, baseline=True), Example({"window_s": 600, "warmup": 3, "freeze": 2.0})],
     "accumulation": [Example({"window_s": 60}), Example({"window_s": 3600, "least": 0.5})],
     "stuck": [Example(), Example({"eps": 0.01, "unit": "rows", "ignore_values": [0]})],
-    "silence": [Example(), Example({"learn": True, "learn_rows": 5, "repeat_s": 7})],
+    "silence": [Example(), Example({"learn": True, "learn_rows": 5, "repeat_s": 7}), Example({"needed": 2, "heard_share": 0.5})],
+    "stream_silence": [Example(), Example({"after_s": 30, "factor": 2, "longest": 1, "rows": 3})],
     "river_model": [
         Example({"warmup": 16, "retain": 32, "settings": {"n_trees": 3, "height": 4}}, bytes_per_slot=4096, baseline=True),
+        Example({"model": "hotelling_t2", "warmup": 16, "retain": 32, "freeze": 3.0}, bytes_per_slot=4096, baseline=True),
+        # The running mean carries a row beyond the freeze along for some vectors; the model does not learn it.
+        Example({"model": "hotelling_t2", "warmup": 16, "retain": 32, "freeze": 3.0, "smooth": 0.3}, bytes_per_slot=4096),
         Example(
             {"model": "local_outlier_factor", "warmup": 16, "retain": 32, "freeze": 3.0, "share": 0.3}, bytes_per_slot=4096
         ),

@@ -51,11 +51,14 @@ def _draft(choice: tuple[int, int, int, int, int]) -> Draft:
     if kind == 2:
         return alarm("cover", f"C{who}", level=level, phase=phases[phase], at=at, partition=1)
     if kind == 3:
-        return alarm("device-silence", f"W{who}", level=4, phase=phases[phase], at=at, gateway="GW")
+        evidence = (None, "gateway", "device", "stream")[level - 1]
+        return alarm("device-silence", f"W{who}", level=4, phase=phases[phase], at=at, gateway="GW", outage=evidence)
     if kind == 4:
         return mute(f"m{who}", 0, 200 * who + 50, kind=("maintenance", "drill")[level % 2], ended=phase == 2, entity=f"W{who}")
     if kind == 5:
-        return silent_share(0.3 * phase)
+        if who > 1:
+            return alarm("platform-stream-silent", "T", phase=phases[phase], at=None, value=60.0, partition=who % 2)
+        return silent_share(0.3 * phase, who)
     if kind == 6:
         return call("ponding-video", f"v{random_id(choice)}", at=at, level=level, historical=phase == 2)
     return feedback(
