@@ -1,0 +1,119 @@
+"""Throughput, alert latency and fences beside their ceilings, in one run.
+
+    python -m benchmarks [--quick] [--json FILE] [--write docs/performance.md] [--only throughput|latency|fences]
+
+On Apache Kafka where Java and Maven are (they are fetched once), else on the embedded broker, and it says which. On Linux the
+measured process has one core to itself and broker and feeder the other; close what else is running.
+``--quick`` is a smoke run on the embedded broker: it shows that everything works and that results agree, its times say nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import fences, latency, machine, throughput
+from benchmarks.servers import Broker, why_no_apache
+from benchmarks.tables import Table, page, write_between
+from streams.commands import ensure_topics
+from streams.errors import Mend
+from streams.topics import partition_counts
+
+WHAT = ("throughput", "latency", "fences")
+
+
+def tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def parse(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a short smoke run on the embedded broker")
+    parser.add_argument("--only", choices=WHAT, action="append", help="measure only this (may be given several times)")
+    parser.add_argument("--records", type=int, default=1_600_000, help="readings of the throughput run (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (%(default)s)")
+    parser.add_argument("--rate", type=int, default=2_000, help="readings a second of the latency run (%(default)s)")
+    parser.add_argument("--opens", type=int, default=20, help="incidents a second of the latency run (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the latency run (%(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every figure, as JSON")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables between the markers of this page")
+    given = parser.parse_args(words)
+    if given.quick:
+        given.records, given.rounds, given.rate, given.opens, given.seconds = 20_000, 1, 200, 10, 4.0
+    return given
+
+
+def latency_brokers(apache: bool) -> list[Callable[[], Broker]]:
+    """Both brokers with the table of topics, or the embedded one alone."""
+
+    def embedded() -> Broker:
+        return Broker("embedded", partition_counts())
+
+    def kafka() -> Broker:
+        broker = Broker("apache")
+        ensure_topics(broker.bootstrap)
+        return broker
+
+    return [embedded, kafka] if apache else [embedded]
+
+
+def run(given: argparse.Namespace) -> tuple[dict[str, str], list[Table]]:
+    """Everything that was asked for; the measured processes get the first core, this one and its brokers the second."""
+    available = machine.cores()
+    facts = machine.facts()
+    reader, others = machine.split(available)
+    wanted = given.only or WHAT
+    missing = "a smoke run" if given.quick else why_no_apache()
+    if missing and not given.quick:
+        facts["Apache Kafka"] = f"not measured: {missing}"
+    facts["cores used"] = (
+        f"reader {reader}, broker and feeder {others}" if reader != others else "shared: nothing could be kept apart"
+    )
+    machine.pin(others)
+    tables: list[Table] = []
+    if "throughput" in wanted:
+        with Broker("embedded" if missing else "apache") as broker:
+            tables.append(
+                throughput.measure(broker, reader, records=given.records, rounds=given.rounds, check=given.quick, tell=tell)
+            )
+    if "latency" in wanted:
+        brokers = latency_brokers(not missing)
+        tables.append(latency.measure(brokers, reader, rate=given.rate, opens=given.opens, seconds=given.seconds, tell=tell))
+    if "fences" in wanted:
+        machine.pin(reader)
+        few = given.quick
+        tables.append(
+            fences.measure(
+                fences=200 if few else 2_000, vertices=30, batch=1_000, batches=20 if few else 400, rounds=given.rounds
+            )
+        )
+    machine.pin(available)
+    facts["load after (1, 5, 15 min)"] = machine.load()
+    return facts, tables
+
+
+def main(words: list[str] | None = None) -> int:
+    given = parse(words)
+    try:
+        facts, tables = run(given)
+        text = page(facts, tables)
+        print(text, flush=True)
+        if given.json:
+            told: dict[str, Any] = {"facts": facts, "tables": [table.as_json() for table in tables]}
+            given.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if given.write:
+            write_between(given.write, text)
+    except Mend as problem:
+        print(f"benchmarks: {problem}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

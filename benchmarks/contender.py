@@ -1,0 +1,296 @@
+"""One contender, as a process of its own: reads a topic from its beginning to its end and says how long that took.
+
+    python -m benchmarks.contender NAME --bootstrap HOST:PORT --topic T --records N [--core C] [--check] [--progress]
+
+The clock runs from the arrival of the first records to the end of the work on the last. Printed is one JSON line:
+``{"records", "seconds", "processor", "found"}``: wall time, processor time of all threads, and ``found``, which
+lets contenders be compared (with ``--check`` it has the sum of all values).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from benchmarks import machine
+
+CHECKPOINT_S = 1.0
+
+
+class Clock:
+    """Counts records; knows when the first came and when the work on the last was done."""
+
+    def __init__(self, wanted: int, *, check: bool, progress: bool) -> None:
+        self.wanted, self.count, self.began, self.ended = wanted, 0, 0.0, 0.0
+        self.processor = 0.0
+        self.done = asyncio.Event()
+        self.check, self.progress = check, progress
+        self.found: Counter[str] = Counter()
+
+    def arrived(self) -> None:
+        if not self.began:
+            self.began, self.processor = time.perf_counter(), -time.process_time()
+
+    def worked(self, records: int) -> None:
+        self.count += records
+        if self.progress:
+            print(self.count, flush=True)
+        if self.count >= self.wanted and not self.ended:
+            self.ended = time.perf_counter()
+            self.processor += time.process_time()
+            self.done.set()
+
+    def saw(self, value: float) -> None:
+        """With ``--check``: thousandths add up without rounding."""
+        self.found["sum"] += round(value * 1000)
+
+
+def warm() -> None:
+    """The collector as a warm worker sets it (DESIGN, section 6); the same for everybody."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
+
+
+# --- ours -------------------------------------------------------------------------------------------------------------------
+
+
+async def citywatch(clock: Clock, bootstrap: str, topic: str) -> None:
+    """Faust agent on ``citywatch://``: decode, quality gate, threshold and robust z; acknowledged late, once a second."""
+    from benchmarks.readings import TOPIC, registry, two_rules
+    from streams.batch import RawBatch
+    from streams.records import Signal
+    from streams.transport import BatchSchema, TransportOptions, make_app, release
+    from topologies.detect import DetectStage
+    from topologies.settings import Settings
+
+    stage = DetectStage(TOPIC, 0, two_rules(), registry())
+    settings = Settings()
+    options = TransportOptions(fetch_wait_ms=settings.fetch_wait_ms, batch_records=settings.batch_records)
+    app = make_app(f"bench-{uuid.uuid4()}", bootstrap, options=options, datadir=tempfile.mkdtemp(prefix="citywatch-bench-"))
+    waiting: list[Any] = []
+
+    async def detect(stream: Any) -> None:
+        async for event in stream.noack().events():
+            clock.arrived()
+            raw: RawBatch = event.value
+            detected = stage.process(raw)
+            clock.found.update(detected.outcomes)
+            for signal in detected.signals:
+                clock.found[f"{signal.rule} {signal.phase}" if isinstance(signal, Signal) else signal.control] += 1
+            release(event)
+            waiting.append(event)
+            clock.worked(len(raw))
+
+    async def acknowledge() -> None:
+        while True:
+            await asyncio.sleep(CHECKPOINT_S)
+            events, waiting[:] = list(waiting), []
+            for event in events:
+                event.ack()
+
+    app.agent(app.topic(topic, schema=BatchSchema()))(detect)
+    warm()
+    await app.start()
+    flushing = asyncio.create_task(acknowledge())
+    await clock.done.wait()
+    flushing.cancel()
+    for event in waiting:
+        event.ack()
+    await app.stop()
+
+
+# --- the others -------------------------------------------------------------------------------------------------------------
+
+
+async def plain_faust(clock: Clock, bootstrap: str, topic: str) -> None:
+    """Stock Faust on its own transport: ``orjson.loads`` per event, nothing else."""
+    import logging
+
+    import faust
+    import orjson
+
+    for name in ("aiokafka", "faust", "mode"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    app = faust.App(
+        f"bench-{uuid.uuid4()}",
+        broker=f"kafka://{bootstrap}",
+        datadir=tempfile.mkdtemp(prefix="citywatch-bench-"),
+        store="memory://",
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+    )
+
+    async def read(stream: Any) -> None:
+        async for value in stream:
+            clock.arrived()
+            if clock.count >= clock.wanted:
+                continue
+            record = orjson.loads(value)
+            if clock.check:
+                clock.saw(record["value"])
+            clock.worked(1)
+
+    app.agent(app.topic(topic, value_type=bytes, value_serializer="raw"))(read)
+    warm()
+    await app.start()
+    await clock.done.wait()
+    await app.stop()
+
+
+async def aiokafka(clock: Clock, bootstrap: str, topic: str) -> None:
+    """aiokafka's ``getmany`` and ``orjson.loads`` per record."""
+    import orjson
+    from aiokafka import AIOKafkaConsumer
+
+    reader = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=f"bench-{uuid.uuid4()}",
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        fetch_max_wait_ms=10,
+    )
+    warm()
+    await reader.start()
+    while not clock.done.is_set():
+        for records in (await reader.getmany(timeout_ms=200, max_records=4_000)).values():
+            clock.arrived()
+            decoded = [orjson.loads(record.value) for record in records]
+            if clock.check:
+                for record in decoded:
+                    clock.saw(record["value"])
+            clock.worked(len(decoded))
+    await reader.stop()
+
+
+def _confluent(bootstrap: str, topic: str) -> Any:
+    from confluent_kafka import Consumer
+
+    reader = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": f"bench-{uuid.uuid4()}",
+            "auto.offset.reset": "earliest",
+            "max.partition.fetch.bytes": 4 * 1024 * 1024,
+            "log_level": 0,
+        }
+    )
+    reader.subscribe([topic])
+    return reader
+
+
+async def confluent(clock: Clock, bootstrap: str, topic: str) -> None:
+    """A hand-written confluent-kafka loop and ``orjson.loads`` per record."""
+    import orjson
+
+    reader = _confluent(bootstrap, topic)
+    warm()
+    while not clock.done.is_set():
+        messages = reader.consume(4_000, 0.2)
+        if not messages:
+            continue
+        clock.arrived()
+        decoded = [orjson.loads(message.value()) for message in messages]
+        if clock.check:
+            for record in decoded:
+                clock.saw(record["value"])
+        clock.worked(len(decoded))
+    reader.close()
+
+
+async def confluent_statistics(clock: Clock, bootstrap: str, topic: str) -> None:
+    """The same with msgspec's typed decode of the joined batch and a running mean and variance per sensor in numpy.
+
+    No gate, no order of readings within a batch, no ladder, no alarm: what a good afternoon's script does.
+    """
+    import msgspec
+    import numpy as np
+
+    class Reading(msgspec.Struct):
+        sensor_id: str
+        ts: int
+        metric: str
+        value: float
+
+    decode = msgspec.json.Decoder(list[Reading]).decode
+    slots: dict[str, int] = {}
+    count, total, squares = (np.zeros(4_096) for _ in range(3))
+    reader = _confluent(bootstrap, topic)
+    warm()
+    while not clock.done.is_set():
+        messages = reader.consume(4_000, 0.2)
+        if not messages:
+            continue
+        clock.arrived()
+        decoded = decode(b"[" + b",".join([message.value() for message in messages]) + b"]")
+        slot = np.array([slots.setdefault(record.sensor_id, len(slots)) for record in decoded])
+        value = np.array([record.value for record in decoded])
+        mean = total[slot] / np.maximum(count[slot], 1)
+        spread = np.sqrt(np.maximum(squares[slot] / np.maximum(count[slot], 1) - mean * mean, 1e-9))
+        beyond = (value >= 20.0) | ((np.abs(value - mean) / spread >= 12.0) & (count[slot] >= 30))
+        clock.found["beyond"] += int(beyond.sum())
+        count += np.bincount(slot, minlength=len(count))
+        total += np.bincount(slot, value, minlength=len(count))
+        squares += np.bincount(slot, value * value, minlength=len(count))
+        if clock.check:
+            for record in decoded:
+                clock.saw(record.value)
+        clock.worked(len(decoded))
+    reader.close()
+
+
+CONTENDERS: dict[str, Callable[[Clock, str, str], Awaitable[None]]] = {
+    "citywatch": citywatch,
+    "plain_faust": plain_faust,
+    "aiokafka": aiokafka,
+    "confluent": confluent,
+    "confluent_statistics": confluent_statistics,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=sorted(CONTENDERS))
+    parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--topic", required=True)
+    parser.add_argument("--records", type=int, required=True)
+    parser.add_argument("--core", type=int)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--progress", action="store_true")
+    parser.add_argument("--profile", help="file for cProfile's figures")
+    given = parser.parse_args()
+    # Before any library starts a thread: threads inherit the core.
+    machine.pin([] if given.core is None else [given.core])
+
+    async def run() -> Clock:
+        clock = Clock(given.records, check=given.check, progress=given.progress)
+        await CONTENDERS[given.name](clock, given.bootstrap, given.topic)
+        return clock
+
+    if given.profile:
+        import cProfile
+
+        with cProfile.Profile() as profile:
+            clock = asyncio.run(run())
+        profile.dump_stats(given.profile)
+    else:
+        clock = asyncio.run(run())
+    told = {"records": clock.count, "seconds": clock.ended - clock.began, "processor": clock.processor}
+    print(json.dumps(told | {"found": dict(clock.found)}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

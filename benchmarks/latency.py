@@ -1,0 +1,234 @@
+"""How long an alert takes through the real worker, beside two bare hops on the same broker.
+
+``citywatch worker`` with the rulebook that ships reads 2,000 readings a second; twenty wells a second cross their threshold
+and become incidents. An independent consumer of the incident topics takes the time from the arrival of the deciding record
+(``updated_ts`` of the opened revision) to when the incident is written in its level's topic, and to when the consumer holds it.
+Two relays (consume, produce, nothing between) carry as many records a second from a topic over a second one into a third.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.city_feed import CityFeed, keep_feeding
+from benchmarks.servers import Broker
+from benchmarks.tables import Table
+from streams.embedded.redis import EmbeddedRedis, free_port
+from streams.kafka import Producer
+from streams.topics import level_topic, topic_name
+
+ROOT = Path(__file__).parents[1]
+GOAL_MS = 100.0
+READY_S = 60.0
+#: The first seconds are not counted: caches are cold and the worker has not frozen its collector.
+CALM_S = 5.0
+
+
+class Beside:
+    """A process of :mod:`benchmarks.observer`; :meth:`end` closes its input and returns its lines."""
+
+    def __init__(self, what: str, broker: Broker, core: list[int], topics: list[str]) -> None:
+        command = [sys.executable, "-m", "benchmarks.observer", what, "--bootstrap", broker.bootstrap, *topics]
+        command += ["--core", str(core[0])] if core else []
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        if self._process.stdout.readline().strip() != "ready":
+            raise RuntimeError(f"the {what} of {topics} did not start")
+
+    def end(self) -> list[dict[str, Any]]:
+        out, _ = self._process.communicate(timeout=60)
+        return [json.loads(line) for line in out.splitlines()]
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextlib.contextmanager
+def worker(broker: Broker, redis: str, core: list[int], folder: Path) -> Iterator[str]:
+    """The real worker on the reader's core; yields its HTTP address once it is ready."""
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CITYWATCH_")} | {
+        "CITYWATCH_BROKER": broker.bootstrap,
+        "CITYWATCH_REDIS": redis,
+        "CITYWATCH_WEB_PORT": str(port),
+        # Broker, feeder and worker share one clock.
+        "CITYWATCH_CLOCK_SKEW_S": "0.05",
+        "CITYWATCH_LOG_LEVEL": "WARNING",
+    }
+    log = folder / "worker.log"
+    own = set(core) or None
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "citywatch", "worker"], cwd=ROOT, env=environment, stdout=out, stderr=out,
+            preexec_fn=(lambda: machine.pin(own)) if own else None,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + READY_S
+        while not _answers(f"http://127.0.0.1:{port}/readyz"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the worker was not ready: {log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+        if process.poll() is not None:
+            raise RuntimeError(f"the worker ended: {log.read_text(errors='replace')[-2000:]}")
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def alerts(broker: Broker, core: list[int], *, rate: int, opens: int, seconds: float) -> dict[str, Any]:
+    """Latencies in ms of every opened incident, and what the worker's own histogram says."""
+    feed = CityFeed(rate, opens, seconds, CALM_S if seconds > 2 * CALM_S else 1.0)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="citywatch-bench-")))
+        redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
+        producer = stack.enter_context(Producer(broker.bootstrap, linger_ms=0.5))
+        feed.send_registry(producer, topic_name("registry"))
+        http = stack.enter_context(worker(broker, redis.url, core, folder))
+        watcher = Beside("watch", broker, [], [level_topic(level) for level in (1, 2, 3, 4)])
+        stack.callback(watcher.kill)
+        stop = threading.Event()
+        stack.callback(stop.set)
+        keep_feeding(feed, producer, topic_name("sensor.readings"), stop).join()
+        time.sleep(1.0)
+        with urllib.request.urlopen(f"{http}/metrics", timeout=5) as answer:
+            own = histogram(answer.read().decode())
+        seen = watcher.end()
+    opened = [row for row in seen if row["value"] is not None and row["value"]["event"] == "opened"]
+    return {
+        "written": [row["log"] - row["value"]["updated_ts"] for row in opened],
+        "seen": [row["seen"] - row["value"]["updated_ts"] for row in opened],
+        "opened": len({row["value"]["incident_id"] for row in opened}),
+        "decided": feed.decided,
+        "sent": feed.sent,
+        "feeder_late_ms": feed.late_s * 1000,
+        "worker_histogram": own,
+    }
+
+
+def hops(broker: Broker, core: list[int], *, rate: int, seconds: float) -> dict[str, Any]:
+    """Latencies in ms of records relayed twice at the same rate."""
+    topics = [f"bench.hop.{time.time_ns()}.{n}" for n in range(3)]
+    for topic in topics:
+        broker.topic(topic, message_timestamp_type="LogAppendTime")
+    feed = CityFeed(rate, 0, seconds, 0.0)
+    with contextlib.ExitStack() as stack:
+        relays = [Beside("relay", broker, core, topics[:2]), Beside("relay", broker, core, topics[1:])]
+        watcher = Beside("watch", broker, [], topics[2:])
+        for process in (*relays, watcher):
+            stack.callback(process.kill)
+        producer = stack.enter_context(Producer(broker.bootstrap, linger_ms=0.5))
+        stop = threading.Event()
+        stack.callback(stop.set)
+        keep_feeding(feed, producer, topics[0], stop).join()
+        time.sleep(0.5)
+        for process in relays:
+            process.end()
+        seen = watcher.end()
+    return {
+        "written": [row["log"] - row["at"] for row in seen],
+        "seen": [row["seen"] - row["at"] for row in seen],
+        "relayed": len(seen),
+        "sent": feed.sent,
+        "feeder_late_ms": feed.late_s * 1000,
+    }
+
+
+def histogram(exposition: str) -> dict[str, float]:
+    """Upper bound (s) → share of alerts, over all levels of the worker's own ``citywatch_alert_latency_seconds``."""
+    counts: dict[str, float] = {}
+    for bound, count in re.findall(r'^citywatch_alert_latency_seconds_bucket\{.*le="([^"]+)".*\} ([\d.e+]+)', exposition, re.M):
+        counts[bound] = counts.get(bound, 0.0) + float(count)
+    total = counts.get("+Inf", 0.0)
+    return {bound: count / total for bound, count in counts.items()} if total else {}
+
+
+def within(own: dict[str, float], share: float) -> str:
+    """The smallest bucket that holds this share of the alerts, as text in ms."""
+    bounds = [float(bound) for bound, held in own.items() if bound != "+Inf" and held >= share]
+    return f"≤ {min(bounds) * 1000:g}" if bounds else "–"
+
+
+def cells(values: list[float]) -> list[str]:
+    found = np.array(values, dtype=np.float64)
+    return [*(f"{np.percentile(found, share):,.0f}" for share in (50, 90, 99, 99.9)), f"{found.max():,.0f}", f"{len(found):,}"]
+
+
+def measure(
+    brokers: list[Callable[[], Broker]], core: list[int], *, rate: int, opens: int, seconds: float, tell: Callable[[str], None]
+) -> Table:
+    """The table of latencies; every broker is started for itself and has nothing else to do."""
+    rows: list[list[str]] = []
+    notes: list[str] = []
+    figures: dict[str, Any] = {}
+    for make in brokers:
+        with make() as broker:
+            ours = alerts(broker, core, rate=rate, opens=opens, seconds=seconds)
+            if ours["opened"] != ours["decided"]:
+                raise RuntimeError(f"{broker.label}: {ours['decided']} wells crossed, {ours['opened']} incidents were opened")
+            bare = hops(broker, core, rate=rate, seconds=seconds)
+            if bare["relayed"] != bare["sent"]:
+                raise RuntimeError(f"{broker.label}: {bare['relayed']} of {bare['sent']} records passed both relays")
+            own = ours["worker_histogram"]
+            rows += [
+                [f"{broker.kind}: alert, seen by a consumer", *cells(ours["seen"])],
+                [f"{broker.kind}: alert, written in its topic", *cells(ours["written"])],
+                [
+                    f"{broker.kind}: alert, acknowledged (worker's own histogram)",
+                    *(within(own, share) for share in (0.5, 0.9, 0.99, 0.999, 1.0)),
+                    "all",
+                ],
+                [f"{broker.kind}: two bare hops, seen by a consumer", *cells(bare["seen"])],
+                [f"{broker.kind}: two bare hops, written in the last topic", *cells(bare["written"])],
+            ]
+            p99 = float(np.percentile(ours["seen"], 99))
+            tell(f"{broker.label}: alerts p99 {p99:.0f} ms, two bare hops p99 {np.percentile(bare['seen'], 99):.0f} ms")
+            notes.append(
+                f"{broker.label}: {ours['decided']:,} wells crossed their threshold twice, {ours['opened']:,} incidents were "
+                f"opened for them; the feeder was at most {max(ours['feeder_late_ms'], bare['feeder_late_ms']):.0f} ms late."
+            )
+            if broker.kind == "embedded":
+                verdict = "met" if p99 < GOAL_MS else "MISSED"
+                notes.append(f"Goal: p99 below {GOAL_MS:.0f} ms on the embedded broker, seen by a consumer: {verdict}.")
+            figures[broker.kind] = {"alerts": ours, "hops": bare}
+    notes.append(
+        "Written: on Apache Kafka the log's own time of the record, on the embedded broker the producer's, before the "
+        "acknowledgement. Seen is later than the acknowledgement by one fetch, so it bounds it from above."
+    )
+    return Table(
+        f"Alert latency at {rate:,} readings/s, {opens} incidents/s, {seconds:g} s; milliseconds",
+        ["path", "p50", "p90", "p99", "p99.9", "max", "n"],
+        rows,
+        notes,
+        figures,
+    )

@@ -1,0 +1,58 @@
+"""What a number was measured on: processor, cores, versions, and how busy the machine was."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "orjson", "msgspec", "numpy", "shapely")
+
+
+def processor() -> str:
+    """Name of the processor, as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def cores() -> list[int]:
+    """Cores this process may use; empty where the system cannot say (macOS)."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def load() -> str:
+    """Load averages over 1, 5 and 15 minutes."""
+    return ", ".join(f"{value:.2f}" for value in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
+
+
+def pin(wanted: Iterable[int]) -> None:
+    """Keep the calling thread, and all threads and processes it starts from now on, on these cores; where that can be done."""
+    chosen = set(wanted)
+    if chosen and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, chosen)
+
+
+def split(available: list[int]) -> tuple[list[int], list[int]]:
+    """(core of the reader, core of broker and feeder). One core only: both share it; none known: nothing is pinned."""
+    if len(available) < 2:
+        return available, available
+    return [available[0]], [available[1]]
+
+
+def facts() -> dict[str, str]:
+    """Label → what a reader of the numbers must know."""
+    available = cores()
+    return {
+        "processor": processor(),
+        "cores": str(len(available) or os.cpu_count()),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": sys.version.split()[0],
+        "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "load before (1, 5, 15 min)": load(),
+    }

@@ -1,0 +1,63 @@
+"""Tables for a terminal that are Markdown too, and how they get into a page between two markers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streams.errors import Mend
+
+BEGIN = "<!-- begin: written by `python -m benchmarks --write` -->"
+END = "<!-- end: written by `python -m benchmarks --write` -->"
+
+
+@dataclass
+class Table:
+    """``rows`` hold text as it is printed, ``figures`` the numbers behind it; ``notes`` stand below."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def markdown(self) -> str:
+        widths = [max(len(row[i]) for row in [self.columns, *self.rows]) for i in range(len(self.columns))]
+
+        def line(cells: Sequence[str]) -> str:
+            shown = (
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+            )
+            return f"| {' | '.join(shown)} |"
+
+        rule = ["-" * width if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+        text = [f"### {self.title}", "", line(self.columns), line(rule), *map(line, self.rows)]
+        return "\n".join([*text, *(["", *(f"- {note}" for note in self.notes)] if self.notes else [])]) + "\n"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def spread(values: Sequence[float]) -> list[str]:
+    """Median, minimum and maximum as cells."""
+    return [f"{value:,.0f}" for value in (statistics.median(values), min(values), max(values))]
+
+
+def page(facts: dict[str, str], tables: Sequence[Table]) -> str:
+    """Everything a run has to say, as Markdown."""
+    head = "\n".join(f"- {label}: {value}" for label, value in facts.items())
+    return "\n".join([head, "", *(table.markdown() for table in tables)])
+
+
+def write_between(path: Path, text: str) -> None:
+    """Replace what stands between the markers of the page. Raises Mend where it has none."""
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    head, begin, rest = old.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise Mend("has no place for the tables", where=str(path), mend=f"put the lines {BEGIN} and {END} into it")
+    path.write_text(f"{head}{BEGIN}\n\n{text.strip()}\n\n{END}{tail}", encoding="utf-8")

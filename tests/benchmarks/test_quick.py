@@ -1,0 +1,101 @@
+"""The smoke run of the benchmarks: everything runs, everybody reads everything, the results agree. Times are not looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.readings import SENSORS, readings
+from benchmarks.tables import BEGIN, END, Table, write_between
+from streams.errors import Mend
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    file = tmp_path_factory.mktemp("bench") / "figures.json"
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--json", str(file)],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("CITYWATCH_")},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(file.read_text())
+
+
+@pytest.fixture(scope="module")
+def runs(told):
+    return {run["contender"]: run for run in told["tables"][0]["figures"]["runs"]}
+
+
+def test_every_contender_reads_all_of_its_records(runs):
+    assert {name: run["records"] for name, run in runs.items()} == {
+        "citywatch": 20_000,
+        "plain_faust": 2_000,
+        "aiokafka": 20_000,
+        "confluent": 20_000,
+        "confluent_statistics": 20_000,
+    }
+
+
+def test_contenders_that_read_the_same_find_the_same_values(runs):
+    sums = {runs[name]["found"]["sum"] for name in ("aiokafka", "confluent", "confluent_statistics")}
+    assert sums == {sum(round(json.loads(value)["value"] * 1000) for _, value, _ in readings(20_000))}
+
+
+def test_the_plain_agent_finds_the_values_of_the_first_records(runs):
+    first = sum(round(json.loads(value)["value"] * 1000) for _, value, _ in readings(2_000))
+    assert runs["plain_faust"]["found"]["sum"] == first
+
+
+def test_our_agent_accounts_for_every_reading_and_raises_alarms_of_both_rules(runs):
+    found = runs["citywatch"]["found"]
+    assert found["processed"] == 20_000
+    assert found["bench-threshold raised"] > 0 and found["bench-z raised"] > 0
+
+
+def test_our_agents_signals_are_those_of_the_pure_stage(told):
+    assert told["tables"][0]["figures"]["agreed"] is True
+
+
+def test_every_well_that_crossed_became_one_incident(told):
+    alerts = told["tables"][1]["figures"]["embedded"]["alerts"]
+    assert alerts["opened"] == alerts["decided"] == len(alerts["seen"]) > 0
+
+
+def test_every_record_passed_both_relays(told):
+    hops = told["tables"][1]["figures"]["embedded"]["hops"]
+    assert hops["relayed"] == hops["sent"] == 800
+
+
+def test_index_and_tree_hit_the_same_fences(told):
+    assert all(layout["hits"] > 0 for layout in told["tables"][2]["figures"].values())
+
+
+def test_readings_have_the_sizes_the_tables_name():
+    sizes = [len(value) for _, value, _ in readings(10 * SENSORS)]
+    assert min(sizes) >= 55 and max(sizes) <= 120
+
+
+def test_a_table_is_written_between_the_markers_and_nowhere_else(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
+    write_between(page, Table("New", ["a"], [["1"]]).markdown())
+    text = page.read_text()
+    assert text.startswith("above\n") and text.endswith("\nbelow\n") and "### New" in text and "old" not in text
+
+
+def test_a_page_without_markers_is_refused_with_the_mend(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("nothing")
+    with pytest.raises(Mend, match="no place for the tables"):
+        write_between(page, "text")
