@@ -24,11 +24,12 @@ from streams.errors import Mend
 from streams.records import Control, DeadLetter, Quarantined, Reading, Signal, Source
 from streams.registry import Registry
 from streams.topics import stream_of
+from topologies.account import before, stated
 from topologies.regroup import regroup
 from topologies.rule_runner import RECORD, Context, Order, RuleRunner
-from topologies.stream_runner import runner_of
 from topologies.settings_stages import DetectSettings
-from topologies.shard import Shard
+from topologies.shard import Found, Shard
+from topologies.stream_runner import runner_of
 from topologies.watched import Watched
 
 FORMAT = 2
@@ -85,6 +86,8 @@ class DetectStage:
         self.watched = Watched()
         self.clock: int | None = None
         self._switches = 0
+        #: Outcomes of every row so far.
+        self._account: Counter[str] = Counter()
         self._cities = self._all_cities()
         for place, rule in enumerate(rules.rules):
             runner = runner_of(rules, rule, place, self.context, stream)
@@ -176,7 +179,7 @@ class DetectStage:
                 out.regrouped.extend(readings)
                 out.regrouped_at.extend(arrivals)
         self._advance(batch, times, until, at, told)
-        self._progress(self.clock, until, None, told, clock, offsets, batch, times)
+        self._progress_in(self.clock, clock, offsets, found, times, told)
         self.clock = until
 
     def _advance(self, batch: Batch, times: Int64 | None, until: int, at: Any, told: _Told) -> None:
@@ -250,35 +253,29 @@ class DetectStage:
         step = self.settings.sweep_s * 1000
         return (ms // step + 1) * step
 
-    def _progress(
-        self,
-        since: int,
-        until: int,
-        offset: int | None,
-        told: _Told,
-        clock: Int64 | None = None,
-        offsets: Int64 | None = None,
-        batch: Batch | None = None,
-        times: Int64 | None = None,
-    ) -> None:
+    def _progress(self, since: int, until: int, offset: int, told: _Told) -> None:
         """A progress record per city when the clock passes the grid of ``progress_s``; one where it passes many at once."""
         step = self.settings.progress_s * 1000
-        if clock is None or offsets is None:
-            if until // step > since // step:
-                self._tell_progress(until // step * step, offset or 0, told)
-            return
-        before = np.concatenate([[since], clock[:-1]])
+        if until // step > since // step:
+            self._tell_progress(until // step * step, offset, told, self._account)
+
+    def _progress_in(self, since: int, clock: Int64, offsets: Int64, found: Found, times: Int64 | None, told: _Told) -> None:
+        """The same inside a stretch of records, each in front of the record that passes the grid."""
+        step, batch = self.settings.progress_s * 1000, found.batch
+        passed = np.concatenate([[since], clock[:-1]])
         heard = 0
-        for i in np.flatnonzero(clock // step > before // step).tolist():
-            if batch is not None and times is not None and len(batch):
-                until_row = int(np.searchsorted(batch.offset, offsets[i], side="left"))
+        for i in np.flatnonzero(clock // step > passed // step).tolist():
+            offset = int(offsets[i])
+            if times is not None:
+                until_row = int(np.searchsorted(batch.offset, offset, side="left"))
                 self.shard.hear(batch.slot[heard:until_row], times[heard:until_row], batch.ts[heard:until_row])
                 heard = until_row
-            self._tell_progress(int(clock[i]) // step * step, int(offsets[i]), told)
-        if batch is not None and times is not None:
+            self._tell_progress(int(clock[i]) // step * step, offset, told, self._account + before(found, i, offset))
+        if times is not None:
             self.shard.hear(batch.slot[heard:], times[heard:], batch.ts[heard:])
+        self._account.update(found.outcomes)
 
-    def _tell_progress(self, tick: int, offset: int, told: _Told) -> None:
+    def _tell_progress(self, tick: int, offset: int, told: _Told, account: Mapping[str, int]) -> None:
         share, heard = self.shard.silent_fraction(tick), self.shard.heard(tick)
         for city in self._cities:
             control = Control(
@@ -289,6 +286,7 @@ class DetectStage:
                 silent_fraction=share,
                 heard_ts=heard,
                 registry_revision=self.registry.revision,
+                outcomes=stated(account),
             )
             told((offset, tick, 0, _CONTROL_PLACE, 0), control)
 
@@ -330,6 +328,7 @@ class DetectStage:
             "format": FORMAT,
             "clock": self.clock,
             "switches": self._switches,
+            "account": dict(self._account),
             "registry_revision": self.registry.revision,
             "rules_fingerprint": self.rules.fingerprint,
             "shard": self.shard.snapshot(),
@@ -356,6 +355,7 @@ class DetectStage:
         stage = cls(topic, partition, rules, registry, settings, gate_settings)
         stage.clock = None if saved["clock"] is None else int(saved["clock"])
         stage._switches = int(saved["switches"])
+        stage._account.update(saved.get("account", {}))
         stage.shard.restore(saved["shard"], stage.clock or 0)
         for runner in stage.watched.runners:
             state = saved["rules"].get(runner.state_key)

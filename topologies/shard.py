@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.base import Series
 from streams.batch import Batch, Int64, RawBatch
@@ -39,6 +40,8 @@ class Found:
     dead: list[DeadLetter]
     quarantined: list[Quarantined]
     unknown_fields: int
+    #: Index into the raw batch of every row that was read.
+    row_of: NDArray[np.int32]
     outcomes: Counter[str] = field(default_factory=Counter)
 
 
@@ -92,7 +95,7 @@ class Shard:
             quarantined=len(admitted.quarantined),
             dead_letter=len(decoded.dead),
         )
-        return Found(batch, decoded.dead, admitted.quarantined, decoded.unknown_fields, +outcomes)
+        return Found(batch, decoded.dead, admitted.quarantined, decoded.unknown_fields, decoded.row_of, +outcomes)
 
     def _first_arrival(self, batch: Batch, slot: int) -> int:
         rows = np.flatnonzero(batch.slot == slot)
