@@ -256,7 +256,7 @@ class Casebook:
         alone = self._caught_up(self._near.own.get(key), at)
         whole = self._caught_up(self._near.own.get(own_key(into.rule, into.entity)), at)
         open_both = alone is not None and whole is not None and alone.is_open and whole.is_open
-        if alone is None or whole is None or not open_both or alone is whole or list(alone.pieces) != [key]:
+        if alone is None or whole is None or not open_both or alone is whole or not _only(alone, key):
             self._clear(ended)
             return
         life_cycle.clear(alone, alone.pieces[key], ended)
@@ -413,3 +413,8 @@ class Casebook:
                 self.open_count += 1
                 self._near.open(incident)
             self._aim(incident)
+
+
+def _only(incident: Happening, key: str) -> bool:
+    """Whether nothing stands in the incident but the alarm of this key."""
+    return key in incident.pieces and all(name == key or not piece.active for name, piece in incident.pieces.items())

@@ -235,7 +235,8 @@ class Outages:
         if gateway is None:
             return None
         silent = [one.signal for one in self._silent[where].values() if one.signal.outage != "device"]
-        since = max(last_heard(one.signal) for one in held)
+        # The outage lies between the last word of any of them and the first report that any of them missed.
+        since = max(max(last_heard(one.signal) for one in held), min(self._reporting.missed(one.signal) for one in held))
         entities = {one.entity for one in silent}
         due = entities | self._reporting.due(gateway, since, at)
         return gateway if len(entities) >= settings.min_members and len(entities) >= settings.share * len(due) else None
@@ -244,8 +245,10 @@ class Outages:
         """Until when a silence is held because too few neighbours could have been missed yet; ``at`` or before: no longer."""
         if signal.gateway is None or signal.outage == "device":
             return at
-        told = self._reporting.told_at(signal.gateway, last_heard(signal), self._settings.min_members)
-        return min(told if told is not None else at, signal.arrival_ts + round(self._settings.doubt_s * 1000))
+        told = self._reporting.told_at(signal.gateway, self._reporting.missed(signal), self._settings.min_members)
+        if told is None:
+            return at
+        return min(told + self._settle_ms, signal.arrival_ts + round(self._settings.doubt_s * 1000))
 
     # --- outages ----------------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,11 @@ class Reporting:
         after = self.after_ms(entity, at)
         return every or (round(after / _FACTOR) if after else None)
 
+    def missed(self, signal: Signal) -> int:
+        """When the first report that did not come was due."""
+        last = last_heard(signal)
+        return last + (self.every_ms(signal.entity, last) or 0)
+
     def due(self, gateway: str, since: int, at: int) -> set[str]:
         """Members reported by ``at`` had they been silent since ``since``; also those of whom nothing is known."""
         return {member for member in self.registry.behind(gateway) if since + self.after_ms(member, at) <= at}

@@ -131,7 +131,7 @@ def test_a_silence_among_neighbours_that_are_heard_is_not_kept_longer_than_the_w
 def test_a_silence_stays_held_while_too_few_neighbours_could_have_been_missed() -> None:
     rig = Rig(Assets(gateways=TEN.gateways, every_s={f"S{i}": 60.0 if i == 0 else 200.0 for i in range(10)}))
     rig.give(0, seen(0, None))
-    assert (rig.wait(489), [one.entity for one in rig.wait(490)]) == ([], ["S0"])
+    assert (rig.wait(559), [one.entity for one in rig.wait(560)]) == ([], ["S0"])
 
 
 def test_a_doubt_has_an_end() -> None:
