@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import fences, latency, machine, throughput
+from benchmarks.readings import SENSORS
 from benchmarks.servers import Broker, why_no_apache
 from benchmarks.tables import Table, page, write_between
 from streams.commands import ensure_topics
@@ -45,7 +46,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables between the markers of this page")
     given = parser.parse_args(words)
     if given.quick:
-        given.records, given.rounds, given.rate, given.opens, given.seconds = 20_000, 1, 200, 10, 4.0
+        given.records, given.rounds, given.rate, given.opens, given.seconds = 20_000, 1, 200, 10, 3.0
     return given
 
 
@@ -80,7 +81,15 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], list[Table]]:
     if "throughput" in wanted:
         with Broker("embedded" if missing else "apache") as broker:
             tables.append(
-                throughput.measure(broker, reader, records=given.records, rounds=given.rounds, check=given.quick, tell=tell)
+                throughput.measure(
+                    broker,
+                    reader,
+                    records=given.records,
+                    rounds=given.rounds,
+                    check=given.quick,
+                    sensors=250 if given.quick else SENSORS,
+                    tell=tell,
+                )
             )
     if "latency" in wanted:
         brokers = latency_brokers(not missing)

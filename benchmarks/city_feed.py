@@ -88,8 +88,8 @@ class CityFeed:
             noise = rng.normal(0.0, 1.0, per_slice)
             ts = time.time_ns() // 1_000_000
             for k in range(per_slice):
-                # Wells of one slice are spread over the whole row of sensors, so crossings come evenly.
-                sensor = (number % slices) + slices * k
+                # 73 has no factor with the slices of a second: neighbours speak far apart, so crossings come evenly.
+                sensor = (number * 73) % slices + slices * k
                 if sensor < self.wells:
                     high = sensor < crossed
                     self.high[sensor] += high

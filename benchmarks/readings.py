@@ -41,16 +41,16 @@ def registry() -> Registry:
     )
 
 
-def readings(count: int) -> Iterator[tuple[bytes, bytes, int]]:
-    """(key, value, arrival in epoch ms), in the order of arrival."""
+def readings(count: int, sensors: int = SENSORS) -> Iterator[tuple[bytes, bytes, int]]:
+    """(key, value, arrival in epoch ms), in the order of arrival; of the first ``sensors`` sensors."""
     rng = np.random.default_rng(7)
-    left = np.zeros(SENSORS, dtype=np.int64)
-    for second in range(-(-count // SENSORS)):
-        noise = 1.0 + rng.normal(0.0, 0.1, SENSORS)
-        begins = (rng.random(SENSORS) < 1 / EXCURSION_EVERY) & (second > 5)
+    left = np.zeros(sensors, dtype=np.int64)
+    for second in range(-(-count // sensors)):
+        noise = 1.0 + rng.normal(0.0, 0.1, sensors)
+        begins = (rng.random(sensors) < 1 / EXCURSION_EVERY) & (second > 5)
         left = np.where(left > 0, left - 1, np.where(begins, EXCURSION_LASTS, 0))
         values = np.where(left > 0, EXCURSION + noise, noise).round(3).tolist()
-        for i in range(min(SENSORS, count - second * SENSORS)):
+        for i in range(min(sensors, count - second * sensors)):
             ts = START + second * 1_000 + i
             record: dict[str, object] = {"sensor_id": sensor(i), "ts": ts, "metric": "ch4", "value": values[i]}
             if i % 3:
@@ -60,9 +60,9 @@ def readings(count: int) -> Iterator[tuple[bytes, bytes, int]]:
             yield sensor(i).encode(), orjson.dumps(record), ts + TRANSIT
 
 
-def batches(count: int, size: int = 1_000) -> Iterator[RawBatch]:
+def batches(count: int, sensors: int = SENSORS, size: int = 1_000) -> Iterator[RawBatch]:
     """The same readings as the transport would hand them over, for the pure stage."""
-    rows = list(readings(count))
+    rows = list(readings(count, sensors))
     for start in range(0, count, size):
         part = rows[start : start + size]
         yield RawBatch(

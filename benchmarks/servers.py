@@ -34,7 +34,8 @@ class Broker:
         if self.kind == "embedded":
             self._server.create_topic(name, partitions)
             return
-        from confluent_kafka.admin import AdminClient, NewTopic
+        from confluent_kafka.admin import AdminClient
+        from confluent_kafka.cimpl import NewTopic
 
         settings = {option.replace("_", "."): value for option, value in config.items()}
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})

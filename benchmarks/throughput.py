@@ -19,7 +19,7 @@ from typing import Any
 
 import confluent_kafka
 
-from benchmarks.readings import TOPIC, batches, readings, registry, two_rules
+from benchmarks.readings import SENSORS, TOPIC, batches, readings, registry, two_rules
 from benchmarks.servers import EMBEDDED_KEEPS, Broker
 from benchmarks.tables import Table, spread
 from streams.records import Signal
@@ -38,10 +38,10 @@ PLAIN_SHARE = 16
 GOAL_RATE, GOAL_TIMES = 200_000, 20
 
 
-def expected(records: int) -> Counter[str]:
+def expected(records: int, sensors: int) -> Counter[str]:
     """Outcomes and signals of the pure stage over the same records: what the agent must have found (law 2)."""
     stage, found = DetectStage(TOPIC, 0, two_rules(), registry()), Counter[str]()
-    for raw in batches(records):
+    for raw in batches(records, sensors):
         detected = stage.process(raw)
         found.update(detected.outcomes)
         found.update(f"{one.rule} {one.phase}" if isinstance(one, Signal) else one.control for one in detected.signals)
@@ -51,8 +51,8 @@ def expected(records: int) -> Counter[str]:
 class Feed:
     """Writes the readings into one partition; ``room()`` says how many more may be written now."""
 
-    def __init__(self, bootstrap: str, topic: str, records: int) -> None:
-        self.bootstrap, self.topic, self.records = bootstrap, topic, records
+    def __init__(self, bootstrap: str, topic: str, records: int, sensors: int) -> None:
+        self.bootstrap, self.topic, self.records, self.sensors = bootstrap, topic, records, sensors
         self.written, self.size_total, self.sizes = 0, 0, (1_000, 0)
 
     def run(self, room: Callable[[int], bool] = lambda written: True) -> None:
@@ -66,7 +66,7 @@ class Feed:
         }
         producer = confluent_kafka.Producer(config)
         least, most = self.sizes
-        for key, value, arrival in readings(self.records):
+        for key, value, arrival in readings(self.records, self.sensors):
             while not room(self.written):
                 producer.poll(0.002)
             while True:
@@ -91,6 +91,7 @@ def contend(
     core: list[int],
     *,
     check: bool = False,
+    sensors: int = SENSORS,
     fed: bool = True,
     seconds: float = 300.0,
 ) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def contend(
     def room(written: int) -> bool:
         return written - read < EMBEDDED_KEEPS or process.poll() is not None
 
-    feeding = threading.Thread(target=Feed(broker.bootstrap, topic, records).run, args=(room,), daemon=True)
+    feeding = threading.Thread(target=Feed(broker.bootstrap, topic, records, sensors).run, args=(room,), daemon=True)
     if not fed:
         feeding.start()
     try:
@@ -134,17 +135,26 @@ def contend(
     return result
 
 
-def measure(broker: Broker, core: list[int], *, records: int, rounds: int, check: bool, tell: Callable[[str], None]) -> Table:
+def measure(
+    broker: Broker,
+    core: list[int],
+    *,
+    records: int,
+    rounds: int,
+    check: bool,
+    tell: Callable[[str], None],
+    sensors: int = SENSORS,
+) -> Table:
     """The table of throughput. ``figures`` hold every run, and whether the results agreed."""
     fed = broker.kind == "apache" or records <= EMBEDDED_KEEPS
     topic = f"bench.readings.{time.time_ns()}"
-    feed = Feed(broker.bootstrap, topic, records)
+    feed = Feed(broker.bootstrap, topic, records, sensors)
     broker.topic(topic, message_timestamp_type="CreateTime", retention_ms="-1")
     if fed:
         began = time.perf_counter()
         feed.run()
         tell(f"{records:,} readings written in {time.perf_counter() - began:.1f} s")
-    wanted = expected(records)
+    wanted = expected(records, sensors)
     rates: dict[str, list[float]] = {name: [] for name in LABELS}
     runs: list[dict[str, Any]] = []
     for number in range(rounds):
@@ -154,7 +164,7 @@ def measure(broker: Broker, core: list[int], *, records: int, rounds: int, check
             if not fed:
                 source = f"{topic}.{number}.{name}"
                 broker.topic(source)
-            run = contend(name, broker, source, share, core, check=check, fed=fed)
+            run = contend(name, broker, source, share, core, check=check, sensors=sensors, fed=fed)
             if run["records"] != share:
                 raise RuntimeError(f"{name} read {run['records']} of {share} records")
             rates[name].append(share / run["seconds"])
@@ -186,7 +196,7 @@ def _table(
     lies = "all in one partition before anybody reads" if fed else "fed at the reader's pace: it keeps only 5 MB"
     signals = sum(count for name, count in wanted.items() if " " in name)
     return Table(
-        f"Throughput: {feed.records:,} JSON readings of 1,000 sensors{size}; {broker.label}",
+        f"Throughput: {feed.records:,} JSON readings of {feed.sensors:,} sensors{size}; {broker.label}",
         ["contender", "readings/s, median", "min", "max", "× plain Faust", "÷ citywatch", "per processor-second"],
         rows,
         [
