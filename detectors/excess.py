@@ -1,13 +1,14 @@
-"""Excess: how far a value stands above the background it moves through, in per cent of that background.
+"""Excess: how far a value stands from the background it moves through, in per cent of that background or in its own unit.
 
 Use it where the instrument travels or the air drifts and only the local background means anything: a methane survey car
-measures 2 ppm everywhere and 2.3 ppm beside a leak. Do not use it on a fixed sensor, whose own long past says more
-(:mod:`detectors.robust_z`), nor on quantities that can be zero or negative: there is nothing to take a per cent of.
+measures 2 ppm everywhere and 2.3 ppm beside a leak. In its own unit and to both sides it tells a shift that stays (a
+support that gave way) from what passes. Do not use it where the sensor's own long past says more (:mod:`detectors.robust_z`);
+per cent need quantities above zero.
 
-The background is the median of the means of short spans (a twelfth of ``window_s``) that lie within the window before the row, so a
-plume shorter than half of the window does not move it, and a slot costs the same however fast the instrument samples. Rows
-beyond ``freeze`` are not learned. A row that finds fewer than ``warmup`` learned rows in its window says nothing: after a
-gap, and where the excess has lasted a whole window and is the background now.
+The background is the median of the means of short spans (a twelfth of ``window_s``) that lie within the window before the
+row, so what lasts less than half of the window does not move it, and a slot costs the same however fast the instrument
+samples. Rows beyond ``freeze`` are not learned. A row that finds fewer than ``warmup`` learned rows in its window says
+nothing: after a gap, and where the excess has lasted a whole window and is the background now.
 
 Von Fischer et al., *Rapid, Vehicle-Based Identification of Location and Magnitude of Urban Natural Gas Pipeline Leaks*,
 Environ. Sci. Technol. 2017: an elevated reading is one above 110 % of a moving background.
@@ -16,7 +17,7 @@ Environ. Sci. Technol. 2017: an elevated reading is one above 110 % of a moving 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -29,16 +30,19 @@ _NEVER = np.iinfo(np.int64).min // 2
 
 
 class ExcessParams(Params, frozen=True):
-    """``window_s``: how far back the background reaches. ``warmup``: rows it needs. ``freeze``: per cent."""
+    """``window_s``: how far back the background reaches. ``warmup``: rows it needs. ``scale``: what the measure is in, and
+    ``freeze`` with it. ``side``: above the background only counts, or both."""
 
     window_s: Annotated[float, Meta(ge=12, le=7 * 86400)] = 120.0
     warmup: Annotated[int, Meta(ge=3)] = 30
     freeze: Annotated[float, Meta(gt=0)] = 10.0
+    scale: Literal["percent", "unit"] = "percent"
+    side: Literal["above", "both"] = "above"
 
 
 @register
 class Excess(Detector[ExcessParams]):
-    """Measure: 100 · (value − background) / background; NaN without one. ``score`` is 0.5 at the freeze."""
+    """Measure: value − background, or 100 times that over the background; NaN without one. ``score`` is 0.5 at the freeze."""
 
     name: ClassVar[str] = "excess"
     streams: ClassVar[frozenset[str]] = frozenset({"sensor"})
@@ -63,11 +67,8 @@ class Excess(Detector[ExcessParams]):
         if len(known):
             slot, span, x = batch.slot[known], batch.ts[known] // self._span_ms, value[known]
             background = self._background(slot, span)
-            usable = background > 0
-            above = np.full(len(x), np.nan)
-            with np.errstate(over="ignore"):
-                np.divide((x - background) * 100.0, background, out=above, where=usable)
-            np.minimum(above, 1e12, out=above)
+            above = self._above(x, background)
+            usable = above == above
             measure[known], expected[known] = above, np.where(usable, background, np.nan)
             score[known] = np.maximum(above, 0.0) / (np.maximum(above, 0.0) + self.params.freeze)
             learn = ~(above > self.params.freeze)
@@ -75,9 +76,20 @@ class Excess(Detector[ExcessParams]):
 
         def explain(i: int) -> str:
             unit = self.series[int(batch.slot[i])].unit or ""
-            return f"{f'{value[i]:.4g} {unit}'.strip()} over a background of {expected[i]:.4g}: {measure[i]:+.0f} %"
+            change = f": {measure[i]:+.0f} %" if self.params.scale == "percent" else ""
+            return f"{f'{value[i]:.4g} {unit}'.strip()} against a background of {expected[i]:.4g}{change}"
 
         return Measures(measure, expected, score, explain)
+
+    def _above(self, x: Float64, background: Float64) -> Float64:
+        away = x - background
+        if self.params.scale == "percent":
+            usable = background > 0
+            with np.errstate(over="ignore"):
+                away = np.divide(away * 100.0, background, out=np.full(len(x), np.nan), where=usable)
+        if self.params.side == "both":
+            away = np.abs(away)
+        return np.minimum(away, 1e12)
 
     def _background(self, slot: Int32, span: Int64) -> Float64:
         """Median of the spans' means per row; NaN with fewer than ``warmup`` rows in the window."""

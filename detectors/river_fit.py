@@ -7,7 +7,7 @@ make the same model again, exactly, by learning the same vectors in the same ord
 twice; what it buys besides is a model that forgets what lies more than two buffers back.
 
 Vectors are scaled with the bounds of the base, widened by half its span on both sides, into [0, 1], which HalfSpaceTrees needs
-and which makes distances of unlike quantities comparable for all others.
+and which makes distances of unlike quantities comparable for all others; a model that is ``raw`` takes them as they are.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.hotelling import HotellingT2
 from streams.batch import Float64
 
+#: Models of the house with river's two methods.
+HOUSE: dict[str, type[Any]] = {"hotelling_t2": HotellingT2}
 #: Short names; any other anomaly detector of river is named by its path below ``river`` (``anomaly.LODA``).
 SHORT_NAMES = {
     "half_space_trees": "anomaly.HalfSpaceTrees",
@@ -38,9 +41,11 @@ def model_class(name: str) -> type[Any]:
 
     Only modules below ``river`` are looked at: a rule file cannot name other code.
     """
+    if name in HOUSE:
+        return HOUSE[name]
     path = SHORT_NAMES.get(name, name)
     module, _, attribute = path.rpartition(".")
-    known = ", ".join(sorted(SHORT_NAMES))
+    known = ", ".join(sorted([*SHORT_NAMES, *HOUSE]))
     if not all(part.isidentifier() and not part.startswith("_") for part in path.split(".")) or not module:
         raise ValueError(f"{name!r} names no river model: known are {known}, or a path like anomaly.LODA")
     try:
@@ -135,15 +140,19 @@ class Fit:
             return
 
     def _scaled(self, vector: Float64) -> dict[int, float]:
+        if getattr(self._model, "raw", False):
+            return dict(enumerate(vector.tolist()))
+        return dict(enumerate(self._placed(vector).tolist()))
+
+    def _placed(self, vector: Float64) -> Float64:
+        """Where each feature lies in the base's bounds, widened by half their span: 0 to 1."""
         moved = self.high > self.low
         with np.errstate(over="ignore", invalid="ignore"):
             # Halves before differences: the span of two huge numbers need not be a number.
             span = np.where(moved, self.high / 2 - self.low / 2, 1.0)
             place = np.clip((vector / 2 - self.low / 2) / span * 0.5 + 0.25, 0.0, 1.0)
-        place = np.nan_to_num(np.where(moved, place, 0.5), nan=0.5)
-        return dict(enumerate(place.tolist()))
+        return np.nan_to_num(np.where(moved, place, 0.5), nan=0.5)
 
     def farthest(self, vector: Float64, count: int = 3) -> NDArray[np.intp]:
         """The features that lie farthest from the middle of what is usual, in spans, farthest first."""
-        place = np.array(list(self._scaled(vector).values()))
-        return np.argsort(-np.abs(place - 0.5), kind="stable")[:count]
+        return np.argsort(-np.abs(self._placed(vector) - 0.5), kind="stable")[:count]

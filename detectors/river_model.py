@@ -32,9 +32,11 @@ from streams.batch import Batch, Float64
 
 
 class RiverModelParams(Params, frozen=True):
-    """``model``: half_space_trees, local_outlier_factor, one_class_svm, loda, or a path below ``river``.
+    """``model``: hotelling_t2 (:mod:`detectors.hotelling`), half_space_trees, local_outlier_factor, one_class_svm, loda, or a
+    path below ``river``.
 
-    ``settings`` go to the model. ``retain``: vectors a model is fitted on. ``freeze``: in the model's own score.
+    ``settings`` go to the model. ``smooth``: weight of a new vector in the running mean that is judged and learned, 1: each
+    vector by itself. ``retain``: vectors a model is fitted on. ``freeze``: in the model's own score.
     """
 
     model: str = "half_space_trees"
@@ -44,6 +46,7 @@ class RiverModelParams(Params, frozen=True):
     freeze: float = 0.97
     adopt_after: Annotated[int, Meta(ge=2)] = 64
     share: Annotated[float, Meta(gt=0, le=1)] = 0.6
+    smooth: Annotated[float, Meta(gt=0, le=1)] = 1.0
     max_features: Annotated[int, Meta(ge=1, le=256)] = 32
 
     def __post_init__(self) -> None:
@@ -61,6 +64,8 @@ class Group:
         self.place: dict[str, int] = {}
         self.latest: Float64 = np.zeros(0)
         self.reported: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+        #: Running mean of the vectors; NaN before the first one.
+        self.level: Float64 = np.zeros(0)
         self.run = 0
         self.fit = self._blank()
 
@@ -80,6 +85,7 @@ class Group:
             # Members are discovered in the order they speak, so those before this one have spoken in this round. Taking
             # it so ends the round here, and later rounds begin with the first member and not in the middle.
             self.reported = np.append(np.ones(i, dtype=np.bool_), False)
+            self.level = np.full(i + 1, np.nan)
             self.fit, self.run = self._blank(), 0
         closed: Float64 | None = None
         if self.reported[i] and self.reported.mean() >= self._params.share:
@@ -90,7 +96,15 @@ class Group:
         if closed is None and self.reported.all():
             closed = self.latest.copy()
             self.reported[:] = False
-        return closed
+        return None if closed is None else self._smoothed(closed)
+
+    def _smoothed(self, vector: Float64) -> Float64:
+        weight = self._params.smooth
+        if weight == 1.0:
+            return vector
+        mean = self.level * (1 - weight) + vector * weight
+        self.level = np.where(np.isfinite(mean), mean, vector)
+        return self.level.copy()
 
     def judge(self, vector: Float64) -> float:
         """Score, then learn unless it lies beyond the freeze."""
@@ -150,13 +164,13 @@ class RiverModel(Detector[RiverModelParams]):
             self._groups.pop(int(slot), None)
 
     def snapshot(self) -> Snapshot:
-        """Names as JSON text; per group its counts; all numbers in one flat array (latest, reported, base, since)."""
+        """Names as JSON text; per group its counts; all numbers in one flat array (latest, reported, level, base, since)."""
         slots = sorted(self._groups)
         groups = [self._groups[slot] for slot in slots]
         flat = [
             part
             for group in groups
-            for part in (group.latest, group.reported.astype(np.float64), *group.fit.base, *group.fit.since)
+            for part in (group.latest, group.reported.astype(np.float64), group.level, *group.fit.base, *group.fit.since)
         ]
         return {
             "slots": np.array(slots, dtype=np.int64),
@@ -187,5 +201,6 @@ class RiverModel(Detector[RiverModelParams]):
             group.place = {name: i for i, name in enumerate(names)}
             group.latest = rows(1, width)[0]
             group.reported = rows(1, width)[0].astype(np.bool_)
+            group.level = rows(1, width)[0]
             group.run = run
             group.fit.take(rows(base, width), rows(since, width))

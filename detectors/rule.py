@@ -46,6 +46,7 @@ class Match(Struct, frozen=True, forbid_unknown_fields=True):
     """Which series the rule watches; every named condition must hold.
 
     ``attributes`` compares with the registry's attributes of the asset: a scalar must be equal, a list must contain it.
+    ``not_attributes``: none of these may agree.
     ``needs_limits``: the asset must have these limits (a rule whose rungs name limits needs them anyway).
     """
 

@@ -33,12 +33,17 @@ def series_of(stream: str, key: tuple[str, str | None], kind: str | None, regist
         kind = second
     facts = registry.at(entity, now) if stream != "hotline" else None
     if facts is None and stream == "group":
-        members = registry.members(entity, now)
-        facts = registry.at(members[0], now) if members else None
-        if facts is not None:
-            # A group nobody registered as an asset stands where its first member does.
+        members = [found for member in registry.members(entity, now) if (found := registry.at(member, now)) is not None]
+        if members:
+            # A group nobody registered as an asset stands where its first member does and is what all its members are.
+            facts = members[0]
+            shared = {
+                name: value
+                for name, value in facts.attributes.items()
+                if all(name in member.attributes and member.attributes[name] == value for member in members)
+            }
             place = {"city": facts.city or "", "lat": facts.lat, "lon": facts.lon, "grid_code": facts.grid_code}
-            return Series(entity, None, stream, gateway=facts.gateway, group=entity, **place)  # type: ignore[arg-type]
+            return Series(entity, None, stream, gateway=facts.gateway, group=entity, attributes=shared, **place)  # type: ignore[arg-type]
     if facts is None:
         return Series(entity, second, stream, unit=canonical_unit(second) if stream == "sensor" else None, kind=kind)
     # Limits and expected interval belong to the metric the registry names; other metrics of the same device have none of it.

@@ -32,6 +32,8 @@ def matches(match: Match, series: Series) -> bool:
         return False
     if any(_agrees(wanted, series.attributes, name) for name, wanted in match.not_attributes.items()):
         return False
+    if any(_agrees(wanted, series.attributes, name) for name, wanted in match.not_attributes.items()):
+        return False
     return all(_agrees(wanted, series.attributes, name) for name, wanted in match.attributes.items())
 
 

@@ -44,7 +44,10 @@ EXAMPLES: dict[str, list[Example]] = {
         Example({"warmup": 10, "adopt_after": 7, "side": "below"}),
         Example({"warmup": 10, "season": "day", "adopt_after": 5, "freeze": 3.0, "floor": 0.01}),
     ],
-    "excess": [Example({"window_s": 60, "warmup": 5}, baseline=True), Example({"window_s": 600, "warmup": 3, "freeze": 2.0})],
+    "excess": [
+        Example({"window_s": 60, "warmup": 5}, baseline=True),
+        Example({"window_s": 600, "warmup": 3, "freeze": 0.1, "scale": "unit", "side": "both"}),
+    ],
     "accumulation": [Example({"window_s": 60}), Example({"window_s": 3600, "least": 0.5})],
     "stuck": [Example(), Example({"eps": 0.01, "unit": "rows", "ignore_values": [0]})],
     "silence": [Example(), Example({"learn": True, "learn_rows": 5, "repeat_s": 7}), Example({"needed": 2, "heard_share": 0.5})],
