@@ -96,3 +96,17 @@ def test_it_says_how_long_in_words() -> None:
     assert told is not None
     assert told.explain is not None
     assert told.explain(0) == "silent for 250 s, to be reported after 200 s"
+
+
+def test_a_row_long_on_its_way_does_not_end_a_silence() -> None:
+    import numpy as np
+
+    detector = OneSeries("silence", HEARD)
+    detector.row(1.0, 0)
+    detector.row(1.0, 60)
+    assert np.isnan(detector.row(1.0, 61, arrives_s=400).measure).all()
+
+
+def test_a_device_whose_clock_is_slow_is_heard_with_every_row() -> None:
+    detector = OneSeries("silence", HEARD)
+    assert [detector.row(1.0, t, arrives_s=t + 7200).measure.tolist() for t in (0, 60, 120)] == [[0.0]] * 3

@@ -41,6 +41,9 @@ def _registry() -> Registry:
         sensor("S1", "ponding_depth", attributes={"place": "underpass"}),
         sensor("S2", "water_pressure", group="G1"),
         sensor("NEVER", "ch4"),
+        # Sensors behind a gateway, of intervals of their own: their silences are judged by each other.
+        *(sensor(f"S{i}", "mystery", gateway="GW", interval_s=5.0 * i, report_after_s=12.0 * i) for i in range(3, 6)),
+        sensor("ALSO", "ch4", gateway="GW", interval_s=9.0),
         {"asset_id": "V0", "kind": "vehicle", "periods": [{"from": 0, "city": "340100", "report_after_s": 30.0}]},
     ]
     return Registry.from_assets([msgspec.convert(asset, Asset) for asset in assets])
@@ -57,7 +60,7 @@ def records(draw: st.DrawFn, stream: str) -> list[tuple[int, bytes | None]]:
     for i in range(draw(st.integers(1, 40))):
         now += draw(st.sampled_from([-500, 0, 1, 400, 999, 1000, 3000, 11_000, 61_000, 250_000]))
         ts = now - draw(st.sampled_from([0, 0, 0, 200, 5_000, 200_000, -400_000]))
-        who = draw(st.integers(0, 3))
+        who = draw(st.integers(0, 5))
         level = draw(st.sampled_from([0.0, 0.3, 5.0, 12.0, 21.0, 30.0, 55.0, 110.0]))
         record: dict[str, Any] = {"ts": ts}
         if stream == "sensor":
@@ -176,3 +179,21 @@ def test_outcomes_add_up_to_the_rows(rows: list[tuple[int, bytes | None]]) -> No
     assert sum(
         DetectStage(TOPIC["sensor"], 0, BOOK, REGISTRY, SETTINGS).process(_raw("sensor", rows)).outcomes.values()
     ) == len(rows)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whose_silence_it_is_does_not_depend_on_where_batches_are_cut(data: st.DataObject) -> None:
+    """A stream of many rows that stops, and trickles: silences of all kinds, and that of the stream itself."""
+    alive = [(START + 1000 * t, _reading(f"S{data.draw(st.integers(0, 5))}", START + 1000 * t)) for t in range(0, 30 * 11, 11)]
+    trickle = data.draw(st.lists(st.integers(340, 2400), max_size=6))
+    late = [(START + 1000 * t, _reading("S3", START + data.draw(st.integers(100, 2400)) * 1000)) for t in sorted(trickle)]
+    rows = [*alive, *late, (START + 2_500_000, _reading("S4", START + 2_500_000))]
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(rows) - 1), max_size=4)))
+    whole, cut = _run("sensor", rows, []), _run("sensor", rows, cuts, restart=True)
+    assert any(one.get("outage") == "stream" or one.get("rule") == "platform-stream-silent" for one in whole[0])
+    assert _same(whole[:5], cut[:5])
+
+
+def _reading(sensor: str, ts: int) -> bytes:
+    return orjson.dumps({"sensor_id": sensor, "ts": ts, "metric": "mystery", "value": float(ts % 7000) / 100})
