@@ -128,6 +128,8 @@ def alerts(broker: Broker, core: list[int], *, rate: int, opens: int, seconds: f
     return {
         "written": [row["log"] - row["value"]["updated_ts"] for row in opened],
         "seen": [row["seen"] - row["value"]["updated_ts"] for row in opened],
+        "arrived": [row["value"]["updated_ts"] for row in opened],
+        "stages": [row["stages"] for row in opened],
         "opened": len({row["value"]["incident_id"] for row in opened}),
         "decided": feed.decided,
         "sent": feed.sent,
@@ -155,9 +157,12 @@ def hops(broker: Broker, core: list[int], *, rate: int, seconds: float) -> dict[
         for process in relays:
             process.end()
         seen = watcher.end()
+    # As with alerts, the first seconds are not counted: connections are made and leaders asked for.
+    began = min((row["at"] for row in seen), default=0) + min(CALM_S, seconds / 2) * 1_000
+    late = [row for row in seen if row["at"] >= began]
     return {
-        "written": [row["log"] - row["at"] for row in seen],
-        "seen": [row["seen"] - row["at"] for row in seen],
+        "written": [row["log"] - row["at"] for row in late],
+        "seen": [row["seen"] - row["at"] for row in late],
         "relayed": len(seen),
         "sent": feed.sent,
         "feeder_late_ms": feed.late_s * 1000,

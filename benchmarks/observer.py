@@ -5,7 +5,8 @@
 
 ``relay`` is the bare hop the worker's latency is compared with: consume, produce, nothing between. The arrival of the
 record in the first log travels in the header ``at``. ``watch`` prints, at the end of its input, one JSON line per record:
-key, value (where it is JSON), its log time, when it was seen, and ``at``. Both print ``ready`` once assigned and positioned.
+key, value (where it is JSON), its log time, when it was seen, ``at``, and the
+latencies the worker put into its headers. Both print ``ready`` once assigned and positioned.
 """
 
 from __future__ import annotations
@@ -74,13 +75,15 @@ def watch(bootstrap: str, topics: list[str], ended: threading.Event) -> None:
     reader.close()
     for message, now in seen:
         value = message.value()
-        at = dict(message.headers() or ()).get("at")
+        headers = dict(message.headers() or ())
+        at = headers.get("at")
         line = {
             "topic": message.topic(),
             "value": json.loads(value) if value else None,
             "log": message.timestamp()[1],
             "seen": now,
             "at": int(at) if at else None,
+            "stages": {name: int(text) for name, text in headers.items() if name.startswith("cw_latency_")},
         }
         print(json.dumps(line))
 
