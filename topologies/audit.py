@@ -7,14 +7,15 @@ expanded), what became of them (dead letters and quarantine from their topics, t
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import orjson
 
+from streams.codec import ARRAY_STREAMS, MAX_BYTES
 from streams.kafka import LogRecord
 from streams.records import Control, Incident
 from streams.topics import BY_STREAM, topic_name
@@ -24,17 +25,30 @@ INPUTS = ("sensor", "vehicle", "video", "hotline")
 _ALERTING = frozenset({"opened", "escalated"})
 _incident = msgspec.json.Decoder(Incident)
 _control = msgspec.json.Decoder(Control)
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
+_STREAM_OF = {BY_STREAM[stream].base: stream for stream in INPUTS}
 
 
-def rows_of(value: bytes | None) -> int:
-    """Rows a raw record stands for: the elements of a JSON array, else one."""
-    if value is None or value.lstrip()[:1] != b"[":
+def rows_of(value: bytes | None, stream: str = "sensor") -> int:
+    """Rows a raw record stands for: the elements of an array where the stream may send arrays, else one.
+
+    An array that is read by nobody (too large, cut off) is one row.
+
+    >>> rows_of(b'[{"a": 1}, 2]'), rows_of(b"[1, 2]", "video"), rows_of(b"[NaN, 2]"), rows_of(b"[1, 2")
+    (2, 1, 2, 1)
+    """
+    if value is None or stream not in ARRAY_STREAMS or len(value) > MAX_BYTES or value.lstrip()[:1] != b"[":
         return 1
     try:
-        found = orjson.loads(value)
-    except orjson.JSONDecodeError:
+        return max(1, len(_parts.decode(value)))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    try:
+        # NaN is no JSON, but a device's word for "nothing": the row is there.
+        found = json.loads(value)
+    except (ValueError, RecursionError):
         return 1
-    return max(1, len(found)) if isinstance(found, list) else 1
+    return max(1, len(found))
 
 
 @dataclass(slots=True)
@@ -62,8 +76,8 @@ class Audit:
             self._signal(record.value)
         elif base == "incidents":
             return self._revision(record.value, received_ms)
-        elif any(BY_STREAM[stream].base == base for stream in INPUTS):
-            self.rows[base] += rows_of(record.value)
+        elif (stream := _STREAM_OF.get(base)) is not None:
+            self.rows[base] += rows_of(record.value, stream)
         return None
 
     def _signal(self, value: bytes | None) -> None:

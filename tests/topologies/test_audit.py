@@ -104,3 +104,8 @@ def test_an_incident_counts_under_every_stream_of_its_evidence() -> None:
 
 def test_quantiles_are_nearest_ranks() -> None:
     assert [quantile(list(range(1, 101)), q) for q in (0.5, 0.99)] == [50, 99]
+
+
+def test_an_array_counts_by_its_elements_only_where_the_stream_may_send_arrays_and_somebody_reads_it() -> None:
+    large = b"[" + b"1," * 600_000 + b"1]"
+    assert [rows_of(b"[1,2]", "hotline"), rows_of(large), rows_of(b'[NaN, {"a": 1}]'), rows_of(b'["\xff", 2]')] == [1, 1, 2, 2]
