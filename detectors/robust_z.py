@@ -102,11 +102,12 @@ class RobustZ(Detector[RobustZParams]):
         expected = centre if hour is None else centre + state["profile"][slot, hour]
         away = x - expected
         size = np.abs(away)
-        # A scale below the last digits of the centre is rounding, not movement.
-        scale = np.maximum(scale, np.abs(centre) * 1e-12)
+        # A scale below the last digits of the centre is rounding, not movement: such a series has none to judge by.
+        digits = np.abs(centre) * 1e-12
+        scale = np.maximum(scale, digits)
         # The tail widens what is usual to judge by; what is learned is still clipped by the narrow scale.
         wide = np.maximum(scale, state["tail"][slot] / _TAIL_SCALES)
-        judged = wide > 1e-300
+        judged = wide > np.maximum(digits * 1.01, 1e-300)
         with np.errstate(over="ignore"):
             z = np.minimum(np.divide(size, wide, out=np.zeros_like(size), where=judged), 1e12)
         warm = rows >= params.warmup
