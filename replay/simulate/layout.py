@@ -21,7 +21,8 @@ RADIUS_M = 9_000.0
 METRES_PER_DEGREE = 111_195.0
 REGISTERED_FROM = 1_577_836_800_000  # 2020-01-01: before every recording anyone will simulate
 SENSORS_PER_GATEWAY = 25
-BRIDGES = 8
+#: How many things of a kind carry sensors that belong together.
+GROUPS = {"bridge": 8, "pump": 2}
 #: Work sites, each with its tip and the route between them.
 SECTORS = 8
 
@@ -105,6 +106,7 @@ class Layout:
         self.vehicles: list[Place] = []
         self.sites: list[Place] = []
         self.gateways: list[Place] = []
+        self.groups: list[Place] = []
         self._place_sites()
         self._place_sensors(sensors)
         self._place_cameras(cameras)
@@ -171,14 +173,16 @@ class Layout:
         table = kinds()
         whole = sum(kind.share for kind in table)
         taken: dict[str, list[tuple[float, float]]] = {}
-        bridges = [self.anywhere(1_000.0) for _ in range(BRIDGES)]
+        homes = {kind: [self.anywhere(1_000.0) for _ in range(count)] for kind, count in GROUPS.items()}
+        for number, (lat, lon) in enumerate(homes["pump"]):
+            self.groups.append(Place(f"PUMP-{number:02d}", "group", lat, lon, {"attributes": {"machine": True}}))
         for kind in table:
             for number in range(max(2, round(count * kind.share / whole))):
                 facts: dict[str, Any] = {"metric": kind.metric, "unit": kind.unit, "attributes": dict(kind.attributes)}
                 if kind.group:
-                    bridge = number % BRIDGES
-                    lat, lon = moved(*bridges[bridge], *self.rng.uniform(-40.0, 40.0, 2))
-                    facts["group"] = f"BRIDGE-{bridge:02d}"
+                    home = number % GROUPS[kind.group]
+                    lat, lon = moved(*homes[kind.group][home], *self.rng.uniform(-40.0, 40.0, 2))
+                    facts["group"] = f"{kind.group.upper()}-{home:02d}"
                 else:
                     lat, lon = self._apart(taken.setdefault(kind.metric, []), 700.0)
                 base = kind.base + kind.spread * self.rng.uniform(-1.0, 1.0)
@@ -222,7 +226,7 @@ class Layout:
     def assets(self) -> list[dict[str, Any]]:
         """Every place as a wire asset of ``city.registry``."""
         rows = []
-        for place in (*self.sites, *self.gateways, *self.sensors, *self.cameras, *self.vehicles):
+        for place in (*self.sites, *self.gateways, *self.groups, *self.sensors, *self.cameras, *self.vehicles):
             period: dict[str, Any] = {"from": REGISTERED_FROM, "city": CITY, **place.facts}
             if place.kind != "vehicle":
                 period["lat"], period["lon"] = round(place.lat, 6), round(place.lon, 6)

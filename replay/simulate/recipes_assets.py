@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replay.simulate.effects import Hazard, plateau, step_by
+from replay.simulate.effects import Bend, Hazard, plateau, step_by
 from replay.simulate.scene import Scene, bent, limited, recipe
 
 
@@ -174,6 +174,22 @@ def unknown_metric_unusual(scene: Scene, at: int) -> Hazard:
     return bent(
         scene, "IND-01", "indicator", "soil_moisture", at, 60, step_by(35.0), 4, "a metric nobody told us of goes astray"
     )
+
+
+@recipe("IND-01-MACHINE")
+def pump_runs_dry(scene: Scene, at: int) -> Hazard:
+    """No single sensor is far off; together they have never been like this."""
+    place = scene.layout.groups[scene.free("indicator", scene.layout.groups)]
+    end = at + 45 * 60_000
+    members = [i for i, s in enumerate(scene.layout.sensors) if s.facts.get("group") == place.id]
+    names = [scene.layout.sensors[i].id for i in members]
+    hazard = Hazard(scene.name("IND-01-MACHINE"), "indicator", place.lat, place.lon, 150.0, at, end, 4, names, "pump runs dry")
+    hazard.bends = [
+        Bend(i, at, end, step_by(kind.noise * scene.rng.uniform(8.0, 12.0) * (-1 if kind.name == "pump_current" else 1)))
+        for i in members
+        if (kind := scene.layout.sensors[i].sensor_kind) is not None
+    ]
+    return hazard
 
 
 @recipe("DEV-02")

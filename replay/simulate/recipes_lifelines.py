@@ -38,19 +38,18 @@ def gas_smelt_only(scene: Scene, at: int) -> Hazard:
 
 
 @recipe("GAS-05")
-def regulator_off_set_point(scene: Scene, at: int) -> Hazard:
-    share = 0.2 * scene.factor() * (1 if scene.rng.random() < 0.5 else -1)
+def regulator_below_set_point(scene: Scene, at: int) -> Hazard:
+    share = 1.0 - 0.2 * scene.factor()
     return limited(
-        scene,
-        "GAS-05",
-        "gas",
-        "gas_pressure",
-        at,
-        30,
-        "set_point",
-        1.0 + share,
-        2,
-        f"regulator outlet {share:+.0%} of set point",
+        scene, "GAS-05", "gas", "gas_pressure", at, 30, "set_point", share, 2, f"regulator at {share:.0%} of set point"
+    )
+
+
+@recipe("GAS-05-HIGH")
+def regulator_above_set_point(scene: Scene, at: int) -> Hazard:
+    share = 1.0 + 0.2 * scene.factor()
+    return limited(
+        scene, "GAS-05-HIGH", "gas", "gas_pressure", at, 30, "set_point", share, 2, f"regulator at {share:.0%} of set point"
     )
 
 
