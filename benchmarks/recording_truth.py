@@ -77,18 +77,25 @@ _WARNING_CM, _NO_LIGHT_CM = 320.0, 1.0
 
 
 def river(folder: Path) -> list[Hazard]:
-    """High water on the two days SOURCES names, from the first reading of that day at warning stage on, and the failure from the
+    """High water on the two days SOURCES names (``note``: that day's first reading at warning stage), and the failure from the
     hour in which the bridge was taken away."""
-    place = {"lat": 44.19646, "lon": -91.94081, "radius_m": 100.0}
+    place: dict[str, Any] = {"lat": 44.19646, "lon": -91.94081, "radius_m": 100.0}
     hazards = []
     with gzip.open(folder / "Log00035.txt.gz", "rt", encoding="ascii", errors="replace") as file:
         rows = [line.split(",") for line in file if line[:2] == "20"]
     for day in ("2022-06-13", "2022-07-15"):
-        high = [
-            row[0] for row in rows if row[0].startswith(day.replace("-", "/")) and _NO_LIGHT_CM < float(row[6]) <= _WARNING_CM
-        ]
-        begin = ms(high[0].replace("/", "-")) if high else ms(day)
-        hazards.append(Hazard(hazard_id=f"flood {day}", category="flood", from_ts=begin, to_ts=begin + _DAY_MS, **place))
+        today = [row for row in rows if row[0].startswith(day.replace("-", "/"))]
+        high = [row[0].replace("/", "-") for row in today if _NO_LIGHT_CM < float(row[6]) <= _WARNING_CM]
+        hazards.append(
+            Hazard(
+                hazard_id=f"flood {day}",
+                category="flood",
+                from_ts=ms(day),
+                to_ts=ms(day) + _DAY_MS,
+                note=high[0] if high else "",
+                **place,
+            )
+        )
     failure = ms("2022-09-13T15:00:00")
     return [*hazards, Hazard(hazard_id="sensor removed", category="device", from_ts=failure, to_ts=failure + _DAY_MS, **place)]
 
@@ -179,7 +186,7 @@ def rain(readings: Iterator[dict[str, Any]], least_mm: float = 50.0, hours: int 
     return hazards
 
 
-#: What a person who reads the request's type says of the incident a call opened. First match decides; what is in no line is right.
+#: What a person who reads the request's type says of the incident a call opened. First match decides; else it is right.
 CALL_VERDICTS: tuple[tuple[str, str], ...] = (
     (r"Egress - Doors|E12 Illegal Dumping Surveillance|Utility_Excavation", "wrong"),
     (r"Illegal_Dumping (Encampment|Empty_cart|Event_parade_mess|Human_waste|Needles)", "wrong"),

@@ -2,7 +2,8 @@
 
     python benchmarks/recordings.py [--data ../shared/data] [--work var/recordings] [--only river_stage …] [--write]
 
-``--write`` puts the tables between the marks of docs/recordings.md. Truths stand in benchmarks/recording_truth.py.
+``--write`` puts the tables between the marks of docs/recordings.md; rows of sets that are not run again are kept in the work
+directory. Truths stand in benchmarks/recording_truth.py.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from replay.importer.load import Summary as Imported
 from replay.importer.mapping import load
 from replay.opening import open_recording
 from replay.run import Summary, run
-from replay.truth import Hazard, Verdict, judge
+from replay.truth import Found, Hazard, Verdict, judge
+from streams.event_time import epoch_ms
 from streams.records import Incident
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,13 +55,12 @@ class DataSet:
 DATA_SETS = (
     DataSet("river_stage", "sensors/river_troutcreek", "high water 2022-06-13 and 07-15; sensor taken away 09-13", truths.river,
             ("flood", "device")),
-    DataSet("methane_drives", "sensors/gas_methane_birmingham", "27 excursions over 10 % of the rolling median, no confirmed leak",
+    DataSet("methane_drives", "sensors/gas_methane_birmingham", "27 excursions over 10 % of a rolling median; leaks unconfirmed",
             truths.methane, ("gas",)),
     DataSet("skab", "skab", "17 labelled runs of one pump: valves, leaks, cavitation, imbalance", truths.skab, ("indicator",)),
     DataSet("nab", "nab/data", "labelled windows of 32 series", truths.nab, ("indicator",)),
-    DataSet("bridge", "sensors/bridge_munich", "support lowered: strain 0 to 29 um/m on 2022-04-11", truths.bridge,
-            ("bridge", "indicator")),
-    DataSet("prsa", "sensors/air_prsa_beijing", "rain of 50 mm in 12 h (computed); smog is no building site", None, ("weather", "site")),
+    DataSet("prsa", "sensors/air_prsa_beijing", "rain of 50 mm in 12 h (computed); smog is no building site", None,
+            ("weather", "site")),
     DataSet("air_quality_uci", "sensors/gas_airqualityuci", "16,701 cells are the sentinel -200; slow drift"),
     DataSet("water_inflow", "sensors/water_bwdf_italy", "no labels; rain of 50 mm in 12 h (computed)", None, ()),
     DataSet("heating_meter", "sensors/heating_dk_meter", "no labels; one house, cleaned by its publisher"),
@@ -67,6 +68,8 @@ DATA_SETS = (
     DataSet("meva_gps", "gps/meva_loggers", "no hazards; loggers carried indoors"),
     DataSet("meva_video", "video/meva", "ordinary activities; 1 person_steals_object, of which no rule speaks"),
     DataSet("nyc311", "hotline/nyc311_2013-12-25", "919 calls with a time of day; judged by request type"),
+    DataSet("bridge", "sensors/bridge_munich", "support lowered: strain 0 to 29 um/m on 2022-04-11", truths.bridge,
+            ("bridge", "indicator")),
     DataSet("sf311", "hotline/sf311", "a random sample of 10,000 requests of 7.5 years; judged by request type"),
 )  # fmt: skip
 
@@ -129,17 +132,18 @@ def process(one: DataSet, data: Path, work: Path, book: RuleBook) -> Result:
 def notes(result: Result, source: Path, bag: Path) -> Iterator[str]:
     found = result.verdict.hazards_found if result.verdict else []
     if result.data.name == "river_stage":
+        begun = {hazard.hazard_id: hazard for hazard in truths.river(source)}
         for hazard in found:
-            yield f"{hazard.hazard_id}: incident of level {hazard.level}"
+            yield f"{hazard.hazard_id}: level {hazard.level}{lead(hazard, begun[hazard.hazard_id])}"
         for false in result.verdict.false_incidents if result.verdict else []:
             yield f"besides: {false.category} of level {false.level}, {stamp(false.opened_ts)}, {false.title}"
     elif result.data.name == "methane_drives":
         every = truths.excursions(source)
-        spots = {
-            (piece.ts, incident.incident_id) for incident in result.incidents for piece in incident.evidence if incident.category == "gas"
-        }  # fmt: skip
-        heard = sum(any(one["from"] - 2 <= ts / 1000 <= one["to"] + 6 for ts, _ in spots) for one in every)
-        yield f"{len(every)} excursions at {result.verdict.hazards if result.verdict else 0} places; evidence of {heard} of them"
+        gas = (incident for incident in result.incidents if incident.category == "gas")
+        spots = {piece.ts for incident in gas for piece in incident.evidence}
+        heard = sum(any(one["from"] - 2 <= ts / 1000 <= one["to"] + 6 for ts in spots) for one in every)
+        places = result.verdict.hazards if result.verdict else 0
+        yield f"{len(every)} excursions at {places} places; evidence of {heard} of them"
     elif result.data.name == "skab" and result.verdict:
         delays = ", ".join(f"{one.hazard_id} {one.delay_s:.0f} s" for one in found)
         yield f"delays: {delays}; missed: {', '.join(result.verdict.missed) or 'none'}"
@@ -150,6 +154,14 @@ def notes(result: Result, source: Path, bag: Path) -> Iterator[str]:
         yield calls(result, bag)
     if result.summary.quarantined:
         yield "quarantined: " + ", ".join(f"{n:,} {reason}" for reason, n in result.summary.quarantined.most_common())
+
+
+def lead(found: Found, hazard: Hazard) -> str:
+    """When the incident opened, against the first reading at warning stage."""
+    if not hazard.note:
+        return ""
+    minutes = (truths.ms(hazard.note) - epoch_ms(hazard.from_ts)) / 60_000 - found.delay_s / 60
+    return f", {abs(minutes):.0f} min {'before' if minutes > 0 else 'after'} the first reading at warning stage"
 
 
 def calls(result: Result, bag: Path) -> str:
@@ -177,24 +189,33 @@ def stamp(ts: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(ts / 1000))
 
 
-# --- tables --------------------------------------------------------------------------------------------------------------------
+# --- tables -------------------------------------------------------------------------------------------------------------
 
 
-def tables(results: list[Result], fingerprint: str) -> str:
-    lines = [
-        f"Rulebook {fingerprint}; {machine()}.",
-        "",
-        "| data set | rows | records | outcomes (add up) | incidents by category (levels) | records/s |",
-        "|---|--:|--:|---|---|--:|",
-    ]
-    lines += [row(result) for result in results]
-    lines += [
-        "",
-        "| data set | known to be true | found | missed | false | delay: median, longest | remarks |",
-        "|---|---|--:|--:|--:|---|---|",
-    ]
-    lines += [judgement(result) for result in results]
-    return "\n".join(lines)
+def tables(rows: dict[str, dict[str, str]]) -> str:
+    """Both tables from the rows kept for every set, in the order of DATA_SETS."""
+    kept = [rows[one.name] for one in DATA_SETS if one.name in rows]
+    books = sorted({one["rulebook"] for one in kept})
+    return "\n".join(
+        [
+            f"Rulebook {', '.join(books)}; {machine()}.",
+            "",
+            "| data set | rows | records | outcomes (add up) | incidents by category (levels) | records/s |",
+            "|---|--:|--:|---|---|--:|",
+            *(one["row"] for one in kept),
+            "",
+            "| data set | known to be true | found | missed | false | delay: median, longest | remarks |",
+            "|---|---|--:|--:|--:|---|---|",
+            *(one["judgement"] for one in kept),
+        ]
+    )
+
+
+def write_page(rows: dict[str, dict[str, str]]) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{tables(rows)}\n\n{END}{after}", encoding="utf-8")
 
 
 def row(result: Result) -> str:
@@ -226,19 +247,16 @@ def judgement(result: Result) -> str:
         return f"| {result.data.name} | {result.data.known} | – | – | – | – | {remarks} |"
     delay = verdict.as_json()["delay_s"]
     spread = "–" if delay["p50"] is None else f"{delay['p50']:,.0f} s, {delay['max']:,.0f} s"
-    return (
-        f"| {result.data.name} | {result.data.known} | {verdict.found} of {verdict.hazards} | {len(verdict.missed)} | {verdict.false} | "
-        f"{spread} | {remarks} |"
-    )
+    counts = f"{verdict.found} of {verdict.hazards} | {len(verdict.missed)} | {verdict.false}"
+    return f"| {result.data.name} | {result.data.known} | {counts} | {spread} | {remarks} |"
 
 
 def machine() -> str:
     names = ("river", "numpy", "msgspec", "orjson", "pyarrow")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
-    cpu = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
-        platform.machine(),
-    ) if Path("/proc/cpuinfo").exists() else platform.machine()  # fmt: skip
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return f"{cpu}, one core, Python {platform.python_version()}, {versions}"
 
 
@@ -254,17 +272,17 @@ def main() -> int:
         return 2
     book = RuleBook.default()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    results = []
+    kept = arguments.work / "rows.json"
+    rows: dict[str, dict[str, str]] = json.loads(kept.read_text()) if kept.exists() else {}
     for one in DATA_SETS:
         if arguments.only and one.name not in arguments.only:
             continue
-        results.append(process(one, arguments.data, arguments.work, book))
-        print(row(results[-1]), judgement(results[-1]), sep="\n", flush=True)
-    if arguments.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        PAGE.write_text(f"{before}{BEGIN}\n\n{tables(results, book.fingerprint)}\n\n{END}{after}", encoding="utf-8")
+        result = process(one, arguments.data, arguments.work, book)
+        rows[one.name] = {"rulebook": book.fingerprint, "row": row(result), "judgement": judgement(result)}
+        print(rows[one.name]["row"], rows[one.name]["judgement"], sep="\n", flush=True)
+        kept.write_text(json.dumps(rows))
+        if arguments.write:
+            write_page(rows)
     return 0
 
 
