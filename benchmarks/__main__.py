@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,8 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], list[Table]]:
 
 def main(words: list[str] | None = None) -> int:
     given = parse(words)
+    # Ended from outside, brokers and readers are ended too, in order.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         facts, tables = run(given)
         text = page(facts, tables)

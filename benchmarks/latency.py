@@ -73,11 +73,15 @@ def worker(broker: Broker, redis: str, core: list[int], folder: Path) -> Iterato
         "CITYWATCH_LOG_LEVEL": "WARNING",
     }
     log = folder / "worker.log"
-    own = set(core) or None
+
+    def before() -> None:
+        machine.die_with_parent()
+        machine.pin(core)
+
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "citywatch", "worker"], cwd=ROOT, env=environment, stdout=out, stderr=out,
-            preexec_fn=(lambda: machine.pin(own)) if own else None,
+            preexec_fn=before,
         )  # fmt: skip
     try:
         deadline = time.monotonic() + READY_S

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import signal
 import sys
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -36,6 +38,13 @@ def pin(wanted: Iterable[int]) -> None:
     chosen = set(wanted)
     if chosen and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, chosen)
+
+
+def die_with_parent() -> None:
+    """Called in a process that was started to measure: it ends when whoever started it does, killed or not (Linux)."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def split(available: list[int]) -> tuple[list[int], list[int]]:

@@ -95,6 +95,7 @@ def main() -> int:
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--core", type=int)
     given = parser.parse_args()
+    machine.die_with_parent()
     machine.pin([] if given.core is None else [given.core])
     gc.freeze()
     ended = threading.Event()
