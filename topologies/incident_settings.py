@@ -45,6 +45,8 @@ class OutageSettings(Struct, frozen=True, forbid_unknown_fields=True):
     absorb_s: float = 900.0
     #: Level of an outage (None: that of the members' rule).
     gateway_level: int | None = 3
+    #: The members' rule calls itself after devices.
+    gateway_title: str = "Gateway silent"
     topic_level: int = 2
     #: Rule in whose name the outage of a topic is told.
     stream_rule: str = "platform-stream-silent"

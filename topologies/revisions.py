@@ -74,6 +74,8 @@ class Revisions:
         incident.reason = piece.explanation
         if facts is not None:
             incident.title, incident.lead, incident.assist = facts.title, facts.lead, list(facts.assist)
+            if piece.gateway is not None and piece.entity == piece.gateway:
+                incident.title = f"{self._settings.outage.gateway_title}: {piece.value or 0:.0f} devices"
         elif not incident.title:
             incident.title, incident.lead = piece.hazard or piece.rule, self._settings.default_department
         top = min(held, key=lambda one: one.level, default=None)

@@ -280,6 +280,7 @@ def test_a_silent_gateway_is_one_outage() -> None:
     found = city.run(until=200)
     assert found[0].evidence[0].entity == "GW"
     assert "gateway GW silent: 9 of 10 devices" in found[0].rule.reason
+    assert found[0].title == "Gateway silent: 9 devices"
 
 
 def test_a_few_silent_devices_of_a_gateway_are_their_own_incidents() -> None:

@@ -23,33 +23,7 @@ START = 1_751_241_600_000
 TOPIC = "city.sensor.readings"
 CITY = "340100"
 #: Intervals (s) of the 25 sensors behind a gateway.
-EVERY = (
-    30,
-    60,
-    60,
-    60,
-    120,
-    120,
-    300,
-    300,
-    300,
-    300,
-    300,
-    300,
-    300,
-    300,
-    300,
-    300,
-    600,
-    600,
-    600,
-    600,
-    600,
-    900,
-    1800,
-    1800,
-    1800,
-)
+EVERY = (30, 60, 60, 60, 120, 120, *[300] * 10, *[600] * 5, 900, 1800, 1800, 1800)
 BOOK = RuleBook.of(
     [rule for rule in RuleBook.default() if rule.name in ("device-silent", "platform-stream-silent")],
     RuleBook.default().families,
