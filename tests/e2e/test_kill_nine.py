@@ -34,6 +34,7 @@ from streams.embedded.redis import EmbeddedRedis
 from streams.kafka import Producer
 from tests.e2e.mirrored_logs import PROGRESS_MS, Told, difference, feed_all, make_topics, settled
 from tests.e2e.worker_group import Fate, WorkerGroup, fates
+from topologies.crash_points import POINTS
 
 pytestmark = pytest.mark.kafka
 
@@ -238,7 +239,9 @@ def test_twenty_kills_leave_what_no_kill_leaves(long, name, tmp_path, capsys):
     with capsys.disabled():
         print(f"\n{long.report(name)}")
     told = long.of(name)
-    assert len(long.groups[name].deeds) == 20
+    deeds = long.groups[name].deeds
+    assert len(deeds) == 20
+    assert all(any(point in deed and "not reached" not in deed for deed in deeds) for point in POINTS)
     assert differences(long, name) == []
     assert told.conflicts == []
     assert told.levels == {(one, revision, found.level) for (one, revision), found in told.incidents.items()}
