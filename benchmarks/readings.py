@@ -8,6 +8,7 @@ number of the reading: the same bytes in every run, and arrival times that do no
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -77,6 +78,4 @@ def batches(count: int, sensors: int = SENSORS, size: int = 1_000) -> Iterator[R
 
 def two_rules() -> RuleBook:
     """One threshold rule and one robust z rule, both on every reading."""
-    from benchmarks.detect_speed import book
-
-    return book("two")
+    return RuleBook.from_dir(Path(__file__).parent / "rules")
