@@ -1,9 +1,9 @@
 """Hotline lexicon: which hazards a caller's words express, in Chinese and English.
 
 A phrase counts unless its neighbourhood turns it round: denied ("没有闻到煤气味", "no smell of gas"), done with ("已修好",
-"fixed already"), long ago, asked about ("煤气公司电话是多少"), imagined ("如果…") or an exercise. What is feared ("担心塌陷")
-counts half.
-Words that only look like a phrase ("gas station") hide it. All of that is data: :mod:`detectors.phrase_book`.
+"fixed already"), long ago, asked about ("煤气公司电话是多少"), imagined ("如果…"), hearsay ("听说着火了，是真的吗") or an exercise.
+What is feared ("担心塌陷") counts half. Words that only look like a phrase ("gas station") hide it. Of a cause and its
+consequence in one call ("水管破裂，水淹到人行道") the cause counts. All of that is data: :mod:`detectors.phrase_book`.
 
 Do not use it to judge how bad a thing is: it says what a call is about, the rule and the neighbours of the call say the rest.
 A language model would understand more; this answers in microseconds, the same today and in a replay, and shows its words.
@@ -22,11 +22,11 @@ from detectors.base import Detector, Measures, Params, register
 from detectors.phrase_book import Hit, PhraseBook, Scan
 from streams.batch import Batch
 
-Status = Literal["expressed", "feared", "denied", "done_with", "long_ago", "asked_about", "imagined", "exercise"]
+Status = Literal["expressed", "feared", "denied", "done_with", "long_ago", "asked_about", "hearsay", "imagined", "exercise"]
 
-# Reaches in Chinese characters (three times as many in English): how far a cue speaks.
 #: A text that mentions more is no call; judging each against all cues must not be made slow by it.
 MAX_MENTIONS = 100
+# Reaches in Chinese characters (three times as many in English): how far a cue speaks.
 DENIES, DONE, DONE_AHEAD, PENDS, RETURNS = 8, 26, 5, 7, 16
 
 
@@ -42,8 +42,8 @@ class Match:
     confidence: float
 
 
-def readings(text: str, book: PhraseBook | None = None) -> list[Match]:
-    """Every concept the text mentions, also those it denies, with the reason.
+def readings(text: str, book: PhraseBook | None = None, emergency: bool = False) -> list[Match]:
+    """Every concept the text mentions, also those it denies, with the reason. On an emergency line hearsay counts.
 
     >>> [(m.concept, m.words, m.status) for m in readings("没有闻到煤气味，但是井盖不见了")]
     [('gas_smell', '煤气味', 'denied'), ('cover_missing', '井盖不见了', 'expressed')]
@@ -54,41 +54,61 @@ def readings(text: str, book: PhraseBook | None = None) -> list[Match]:
     found = []
     mentions.sort(key=lambda mention: (mention[1][0].start, -mention[1][-1].end, mention[0]))
     for concept, parts in mentions[:MAX_MENTIONS]:
-        status = _status(scan, parts)
+        status = _status(scan, parts, emergency)
         confidence = {"expressed": 1.0, "feared": 0.5}.get(status, 0.0)
         start, end = parts[0].start, parts[-1].end
         found.append(Match(concept, scan.text[start:end], start, end, status, confidence))
     return found
 
 
-def concepts(text: str, category: str | None = None) -> Mapping[str, Match]:
+def concepts(text: str, category: str | None = None, line: str | None = None) -> Mapping[str, Match]:
     """The hazards a call expresses: its strongest mention of each concept. ``category`` is the hotline's own class.
 
-    A category that names a concept, or whose words express one, decides whatever the text says.
+    A category that names a concept, or whose words express one, decides whatever the text says. Who calls an emergency
+    ``line`` (110, 119 …) to ask whether it is true, means it.
 
     >>> {name: match.confidence for name, match in concepts("Strong gas odor, and the hydrant is leaking").items()}
     {'gas_smell': 1.0, 'water_burst': 1.0}
     >>> list(concepts("please see attachment", category="Sewer Backup"))
     ['sewage_overflow']
     """
-    return _concepts(text, category)
+    return _concepts(text, category, line in PhraseBook.default().emergency_lines)
 
 
 @lru_cache(maxsize=2048)
-def _concepts(text: str, category: str | None) -> Mapping[str, Match]:
+def _concepts(text: str, category: str | None, emergency: bool) -> Mapping[str, Match]:
     # Two dozen rules ask the same of one call, one after the other.
     book = PhraseBook.default()
     found: dict[str, Match] = {}
-    mentions = readings(text, book)
+    mentions = readings(text, book, emergency)
     if category:
         name = book.categories.get(book.plain(category))
         if name is not None:
             mentions.append(Match(name, category, 0, 0, "expressed", 1.0))
-        mentions += readings(category, book)
+        mentions += readings(category, book, emergency)
     for match in mentions:
         if match.confidence > 0 and (match.concept not in found or match.confidence > found[match.concept].confidence):
             found[match.concept] = match
-    return found
+    return {name: match for name, match in found.items() if not _left_to_cause(match, found, book)}
+
+
+def _left_to_cause(match: Match, found: Mapping[str, Match], book: PhraseBook) -> bool:
+    """Whether the call also tells, at least as surely, of what caused this."""
+    causes = (found[name] for name in book.yields_to[match.concept] if name in found)
+    return any(cause.confidence >= match.confidence for cause in causes)
+
+
+def presses(text: str, line: str | None = None) -> bool:
+    """Whether a call demands help at once, names a place, or came to an emergency line.
+
+    >>> presses("着火了"), presses("着火了，快来人"), presses("着火了", line="119")
+    (False, True, True)
+    """
+    book = PhraseBook.default()
+    if line in book.emergency_lines:
+        return True
+    hits = book.scan(text).hits
+    return bool(hits.get("urgent") or hits.get("place"))
 
 
 def _pairs(scan: Scan, book: PhraseBook) -> list[tuple[str, tuple[Hit, ...]]]:
@@ -106,7 +126,7 @@ def _pairs(scan: Scan, book: PhraseBook) -> list[tuple[str, tuple[Hit, ...]]]:
     return mentions
 
 
-def _status(scan: Scan, parts: tuple[Hit, ...]) -> Status:
+def _status(scan: Scan, parts: tuple[Hit, ...], emergency: bool) -> Status:
     """What the cues around the words make of them; the first reason that holds."""
     start, end = parts[0].start, parts[-1].end
     clause, sentence = scan.clause(start), scan.sentence(start)
@@ -121,8 +141,14 @@ def _status(scan: Scan, parts: tuple[Hit, ...]) -> Status:
             for part in parts
         )
 
-    if any(scan.sentence(cue.start) == sentence for cue in scan.hits.get("drill", ())):
+    def said(role: str) -> bool:
+        """A cue of that role anywhere in the sentence."""
+        return any(scan.sentence(cue.start) == sentence for cue in scan.hits.get(role, ()))
+
+    if said("drill"):
         return "exercise"
+    if said("hearsay") and not emergency:
+        return "hearsay"
     if any(scan.clause(cue.start) == clause for cue in scan.hits.get("consult", ())):
         return "asked_about"
     if ahead("unreal"):
@@ -131,6 +157,8 @@ def _status(scan: Scan, parts: tuple[Hit, ...]) -> Status:
         return "denied"
     if ahead("past") and not any(cue.start > start for cue in scan.hits.get("still", ())):
         return "long_ago"
+    if ahead("recent") and said("consult"):
+        return "asked_about"
     if any(_done(scan, cue, start, end, clause) for cue in scan.hits.get("fixed", ())):
         return "done_with"
     return "feared" if ahead("hedge") else "expressed"
@@ -157,11 +185,13 @@ def _done(scan: Scan, cue: Hit, start: int, end: int, clause: int) -> bool:
 class LexiconParams(Params, frozen=True):
     """``concept``: one or more names of the phrase book (``gas_smell``, ``water_burst`` …); any of them counts.
 
-    ``use_category``: the hotline's own class of the call may decide too.
+    ``use_category``: the hotline's own class of the call may decide too. ``weigh_urgency``: what is expressed weighs 2 if the
+    call presses (:func:`presses`), so that a rule can tell a cry for help from talk.
     """
 
     concept: str | tuple[str, ...]
     use_category: bool = True
+    weigh_urgency: bool = False
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -176,7 +206,7 @@ class LexiconParams(Params, frozen=True):
 
 @register
 class Lexicon(Detector[LexiconParams]):
-    """Measure: the confidence that the call expresses the concept: 1, 0.5 (feared) or 0. No state.
+    """Measure: the confidence that the call expresses the concept: 1, 0.5 (feared) or 0; 2 if urgency is weighed. No state.
 
     >>> from types import SimpleNamespace
     >>> from detectors.base import Series
@@ -196,14 +226,16 @@ class Lexicon(Detector[LexiconParams]):
         measure = np.zeros(len(batch))
         best: dict[int, Match] = {}
         for row, record in enumerate(batch.records):
-            text, category = getattr(record, "text", None), getattr(record, "category", None)
+            text, category, line = (getattr(record, name, None) for name in ("text", "category", "line"))
             if not isinstance(text, str):
                 continue
-            found = concepts(text, category if self.params.use_category and isinstance(category, str) else None)
+            found = concepts(text, category if self.params.use_category and isinstance(category, str) else None, line)
             said = [found[name] for name in self.params.wanted if name in found]
             if said:
                 best[row] = max(said, key=lambda match: match.confidence)
                 measure[row] = best[row].confidence
+                if self.params.weigh_urgency and measure[row] == 1.0 and presses(text, line):
+                    measure[row] = 2.0
         return Measures(measure, explain=lambda row: _explain(best.get(row)))
 
 

@@ -23,7 +23,8 @@ import ahocorasick
 MAX_TEXT = 4000
 #: Reach in an English text, counted in characters, for one Chinese character.
 ENGLISH_REACH = 3
-CUES = ("neutral", "not", "past", "fixed", "pending", "still", "consult", "unreal", "drill", "hedge", "break")
+TURNING = ("neutral", "not", "past", "recent", "fixed", "pending", "still", "consult", "hearsay", "unreal", "drill", "hedge")
+CUES = (*TURNING, "break", "urgent", "place")
 
 _PLAIN = str.maketrans({"’": "'", "‘": "'", "`": "'", "_": " ", "-": " ", "/": " ", "–": " ", "—": "，", "…": "。"})
 _GAP_IN_CHINESE = re.compile(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])")
@@ -79,6 +80,9 @@ class PhraseBook:
         #: Classes of hotlines, as compared, that stand for a concept by themselves.
         self.categories: dict[str, str] = {}
         self.pairs: dict[str, tuple[str, int]] = {}
+        #: Consequences that are left to their cause where one call tells of both.
+        self.yields_to: dict[str, tuple[str, ...]] = {name: tuple(each.get("yields_to", ())) for name, each in concepts.items()}
+        self.emergency_lines = frozenset(cues.get("emergency_lines", ()))
         traditional = cues.get("traditional", {"from": "", "to": ""})
         self._simplified = str.maketrans(traditional["from"], traditional["to"])
         entries: dict[str, set[tuple[str, str]]] = {}
@@ -154,17 +158,21 @@ def _longest(hits: Sequence[Hit]) -> list[Hit]:
     """Hits in order, without those that lie within a longer one.
 
     A pair's subject (``a``) survives within a phrase: in "路面冒水" the road is still a road. It does not survive within a
-    neutral word ("gas station") or a longer subject.
+    neutral word ("gas station") or a longer subject. A predicate (``b``) survives within a longer one of another pair: what
+    blocks a drain ("堵死") hides nothing of what blocks a fire lane ("堵").
     """
     kept: list[Hit] = []
-    reach = {"any": (-1, -1), "subject": (-1, -1)}  # the span that reaches furthest so far, for each kind of hit it would hide
+    reach: dict[str, tuple[int, int]] = {}  # the span that reaches furthest so far, for each kind of hit it would hide
     for hit in sorted(hits, key=lambda each: (each.start, -each.end)):
-        start, end = reach["subject" if hit.role == "a" else "any"]
-        if hit.end <= end and (hit.start, hit.end) != (start, end):
+        hidden_by = {"a": ("subject",), "b": ("words", hit.of)}.get(hit.role, ("any",))
+        spans = [reach.get(kind, (-1, -1)) for kind in hidden_by]
+        if any(hit.end <= end and (hit.start, hit.end) != (start, end) for start, end in spans):
             continue
         kept.append(hit)
-        if hit.end > reach["any"][1]:
-            reach["any"] = (hit.start, hit.end)
-        if hit.role in ("neutral", "a") and hit.end > reach["subject"][1]:
-            reach["subject"] = (hit.start, hit.end)
+        hides = ["any", hit.of] if hit.role == "b" else ["any", "words"]
+        if hit.role in ("neutral", "a"):
+            hides.append("subject")
+        for kind in hides:
+            if hit.end > reach.get(kind, (-1, -1))[1]:
+                reach[kind] = (hit.start, hit.end)
     return kept
