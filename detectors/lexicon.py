@@ -28,6 +28,8 @@ Status = Literal["expressed", "feared", "denied", "done_with", "long_ago", "aske
 MAX_MENTIONS = 100
 # Reaches in Chinese characters (three times as many in English): how far a cue speaks.
 DENIES, DONE, DONE_AHEAD, PENDS, RETURNS = 8, 26, 5, 7, 16
+# Characters between words and the thing they name: "停水的公告", "gas leak detector".
+NAMES = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ def _status(scan: Scan, parts: tuple[Hit, ...], emergency: bool) -> Status:
         return "hearsay"
     if any(scan.clause(cue.start) == clause for cue in scan.hits.get("consult", ())):
         return "asked_about"
+    if any(cue.end > end and cue.start <= end + NAMES and not cue.start < start for cue in scan.hits.get("topic", ())):
+        return "asked_about"
     if ahead("unreal"):
         return "imagined"
     if ahead("not", DENIES):
@@ -159,6 +163,8 @@ def _status(scan: Scan, parts: tuple[Hit, ...], emergency: bool) -> Status:
         return "long_ago"
     if ahead("recent") and said("consult"):
         return "asked_about"
+    if said("thanks") and not said("still"):
+        return "done_with"
     if any(_done(scan, cue, start, end, clause) for cue in scan.hits.get("fixed", ())):
         return "done_with"
     return "feared" if ahead("hedge") else "expressed"

@@ -23,8 +23,8 @@ import ahocorasick
 MAX_TEXT = 4000
 #: Reach in an English text, counted in characters, for one Chinese character.
 ENGLISH_REACH = 3
-TURNING = ("neutral", "not", "past", "recent", "fixed", "pending", "still", "consult", "hearsay", "unreal", "drill", "hedge")
-CUES = (*TURNING, "break", "urgent", "place")
+TURNING = ("neutral", "not", "past", "recent", "fixed", "thanks", "pending", "still", "unreal", "drill", "hedge")
+CUES = (*TURNING, "consult", "topic", "hearsay", "break", "urgent", "place")
 
 _PLAIN = str.maketrans({"’": "'", "‘": "'", "`": "'", "_": " ", "-": " ", "/": " ", "–": " ", "—": "，", "…": "。"})
 _GAP_IN_CHINESE = re.compile(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])")

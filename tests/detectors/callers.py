@@ -2,7 +2,8 @@
 
 ``TOLD`` came from an outsider who tried the lexicon with sentences of his own. ``FIRST`` was written before the phrase book was
 mended, its wrong answers were looked at when it was. ``FRESH`` was written afterwards and measured before anybody looked at an
-answer: its share of right answers as of then (see the test) says how the book does on words nobody tuned it to.
+answer: then 47 of 62 hazards were recognised and 20 of 52 others opened something; what it showed was mended too. ``LAST`` was
+written after that: its answers are as the book gave them, and nothing was mended for it.
 """
 
 from __future__ import annotations
@@ -283,4 +284,57 @@ FRESH: list[tuple[str, str | None]] = [
     ("The pothole on Park Road was filled, well done", None),
     ("Do I need a permit to burn leaves", None),
     ("Could you explain the smoke control rules", None),
+]
+
+LAST: list[tuple[str, str | None]] = [
+    ("走廊里煤气味呛得人睁不开眼", "gas_smell"),
+    ("工人打桩把天然气管线打穿了，嗤嗤冒气", "gas_smell"),
+    ("自来水管接头崩开了，院子里全是水", "water_burst"),
+    ("马路牙子边上咕嘟咕嘟冒水", "water_burst"),
+    ("高架桥下积水快到车窗了", "ponding"),
+    ("污水井盖顶起来了，脏水往外翻", "sewage_overflow"),
+    ("井盖被车轧飞了，留了个黑窟窿", "cover_missing"),
+    ("公交站前面的路面塌了一大片", "road_collapse"),
+    ("供暖管网爆了，热水喷出好几米", "steam_leak"),
+    ("暖气摸着冰手，老人冻得发烧", "no_heat"),
+    ("快递站着火了，烟特别大", "fire_smoke"),
+    ("树枝把电线压断了，线搭在护栏上", "cable_down"),
+    ("走过路灯旁边狗被电死了", "power_leak"),
+    ("人行天桥晃得人心慌", "bridge_shaking"),
+    ("几辆渣土车把土倒进鱼塘里", "muck_dumping"),
+    ("楼顶的广告牌铁皮被吹开了，随时掉下来", "structure_danger"),
+    ("救火通道被地锁封死了", "fire_lane_blocked"),
+    ("水龙头里的水一股漂白粉味，还发白", "discoloured_water"),
+    ("The hallway reeks of gas and my head hurts", "gas_smell"),
+    ("A water main blew up and the street is like a river", "water_burst"),
+    ("A cover is missing from the sewer in front of the bakery", "cover_missing"),
+    ("The asphalt gave way and a bus is stuck in the hole", "road_collapse"),
+    ("It is ice cold in our flat, the heating has been dead since Friday", "no_heat"),
+    ("The roof of the supermarket is burning", "fire_smoke"),
+    ("A cable is dangling right above the playground", "cable_down"),
+    ("Scaffolding is about to topple onto the road", "structure_danger"),
+    ("公司投了火灾险，报销流程怎么走", None),
+    ("燃气管道入户改造一户收多少钱", None),
+    ("爆管停水补偿到底有没有", None),
+    ("咱们区内涝点位图哪里下载", None),
+    ("塌陷区拆迁政策是什么", None),
+    ("暖气不热可以换供热公司吗", None),
+    ("井盖是谁家的产权", None),
+    ("小时候老家着过一次火，想找当年的报纸", None),
+    ("昨天反映停水，晚上十点就来水了", None),
+    ("直播里说河边爆炸了，官方有通报吗", None),
+    ("建筑垃圾运输资质怎么申请", None),
+    ("电线杆上能不能贴广告", None),
+    ("社区组织参观消防队，讲火灾自救", None),
+    ("积水清掉了，给你们点个赞", None),
+    ("广告牌安装需要审批吗", None),
+    ("路灯维修电话是几号", None),
+    ("Do you offer courses on what to do when there is a fire", None),
+    ("My insurer asks for proof of the flood on May 3", None),
+    ("Was the gas leak on Hill Road ever explained in the council minutes", None),
+    ("Who designed the bridge and when was it built", None),
+    ("The street light near me works now", None),
+    ("How can I become a firefighter", None),
+    ("I lost my keys near the broken hydrant project sign", None),
+    ("Is the water safe to drink after the pipe works", None),
 ]

@@ -14,7 +14,9 @@ import detectors
 from detectors.base import Series
 from detectors.lexicon import Lexicon, LexiconParams, concepts, readings
 from detectors.phrase_book import PhraseBook
+from replay.simulate.people import QUIET_CALLS
 from streams.batch import Batch
+from tests.detectors import callers
 
 SAID = [
     ("我家楼道里有很浓的煤气味，麻烦尽快来人", "gas_smell"),
@@ -84,6 +86,22 @@ SAID = [
     ("The manhole cover is broken and has never been fixed", "cover_missing"),
     ("去年就塌陷了，到现在还没处理", "road_collapse"),
     ("没有暖气，孩子都冻病了", "no_heat"),
+    ("着火了，整栋楼的灯都灭了", "fire_smoke"),
+    ("井盖没了，被人搬走了", "cover_missing"),
+    ("前几天井盖丢了，很危险", "cover_missing"),
+    ("上周暖气就不热了", "no_heat"),
+    ("煤气味很重，煤气公司来看过了，味道还很大", "gas_smell"),
+    ("路面冒水，原来是水管爆了", "water_burst"),
+    ("The smell turned out to be a gas leak", "gas_smell"),
+    ("电影院着火了", "fire_smoke"),
+    ("听邻居说楼下有煤气味", "gas_smell"),
+    ("燃气报警器一直响", "gas_smell"),
+    ("The gas alarm is going off", "gas_smell"),
+    ("有爆炸声，窗户都震碎了", "fire_smoke"),
+    ("水管爆了，能赔吗", "water_burst"),
+    ("对处理结果不满意，路面塌陷还是没修", "road_collapse"),
+    ("停水了什么原因", "no_water"),
+    ("怎么回事，井盖怎么还没人来修，井盖都碎了", "cover_missing"),
 ]
 NOT_SAID = [
     ("煤气公司电话是多少？", "gas_smell"),
@@ -137,6 +155,67 @@ def test_a_call_does_not_express(text, concept):
 
 def test_what_is_feared_counts_half():
     assert concepts("担心这段路面塌陷")["road_collapse"].confidence == 0.5
+
+
+RAISES = {
+    concept
+    for path in sorted((Path(detectors.__file__).parent / "rules").glob("*-call.toml"))
+    for rule in [tomllib.loads(path.read_text("utf-8"))]
+    if not rule.get("shadow")
+    for concept in np.atleast_1d(rule["detector"]["concept"]).tolist()
+}
+
+
+def raised(text: str, line: str = "12345") -> set[str]:
+    """What opens an incident."""
+    return {name for name, match in concepts(text, line=line).items() if match.confidence >= 1} & RAISES
+
+
+@pytest.mark.parametrize(("text", "concept"), callers.TOLD, ids=[text for text, _ in callers.TOLD])
+def test_what_an_outsider_tried_raises_the_one_hazard_or_nothing(text, concept):
+    assert raised(text) == ({concept} if concept else set()), readings(text)
+
+
+@pytest.mark.parametrize("sentences", [callers.FIRST, callers.FRESH], ids=["first", "fresh"])
+def test_hazards_in_callers_own_words_are_recognised(sentences):
+    said = [concept in raised(text) for text, concept in sentences if concept]
+    assert np.mean(said) >= 0.95
+
+
+@pytest.mark.parametrize("sentences", [callers.FIRST, callers.FRESH], ids=["first", "fresh"])
+def test_what_is_no_hazard_opens_nothing(sentences):
+    opened = [bool(raised(text)) for text, concept in sentences if not concept]
+    assert np.mean(opened) <= 0.03
+
+
+@pytest.mark.parametrize("text", [text for _, text in QUIET_CALLS])
+def test_a_quiet_day_s_call_opens_nothing(text):
+    assert raised(text) == set(), readings(text)
+
+
+def test_of_a_cause_and_its_consequence_in_one_call_the_cause_counts():
+    assert list(concepts("水管破裂，水淹到人行道")) == ["water_burst"]
+
+
+def test_a_consequence_without_its_cause_counts():
+    assert list(concepts("水淹到人行道")) == ["ponding"]
+
+
+def test_hearsay_counts_on_an_emergency_line_only():
+    text = "听说隔壁小区着火了，是真的吗"
+    assert (raised(text), raised(text, "119")) == (set(), {"fire_smoke"})
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "weight"),
+    [("着火了", "12345", 1.0), ("着火了", "119", 2.0), ("着火了，快来人", "12345", 2.0), ("三号楼着火了", "12345", 2.0)],
+)
+def test_urgency_is_weighed_where_a_rule_asks_for_it(text, line, weight):
+    detector = Lexicon(LexiconParams("fire_smoke", weigh_urgency=True), [Series(line, stream="hotline")])
+    one = np.array([1])
+    calls = [SimpleNamespace(text=text, category=None, line=line)]
+    found = detector.measure(Batch("hotline", np.zeros(1, np.int32), one, one, one, one.astype(np.int32), one > 1, calls))
+    assert found.measure.tolist() == [weight]
 
 
 def test_the_longest_phrase_wins():
