@@ -2,8 +2,8 @@
 
 A phrase counts unless its neighbourhood turns it round: denied ("没有闻到煤气味", "no smell of gas"), done with ("已修好",
 "fixed already"), long ago, asked about ("煤气公司电话是多少"), imagined ("如果…"), hearsay ("听说着火了，是真的吗"), an
-exercise. What is feared ("担心塌陷") counts half. Words that only look like a phrase ("gas station") hide it. Of a cause and its
-consequence in one call ("水管破裂，水淹到人行道") the cause counts. All of that is data: :mod:`detectors.phrase_book`.
+exercise. What is feared ("担心塌陷") counts half. Words that only look like a phrase ("gas station") hide it. Of a cause and
+its consequence in one call ("水管破裂，水淹到人行道") the cause counts. All of that is data: :mod:`detectors.phrase_book`.
 
 Do not use it to judge how bad a thing is: it says what a call is about, the rule and the neighbours of the call say the rest.
 A language model would understand more; this answers in microseconds, the same today and in a replay, and shows its words.
