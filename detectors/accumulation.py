@@ -22,10 +22,15 @@ _NEVER = np.iinfo(np.int64).min // 2
 
 
 class AccumulationParams(Params, frozen=True):
-    """``window_s``: how far back to sum. Values below ``least`` do not count (a gauge's dew, a negative correction)."""
+    """``window_s``: how far back to sum. Values below ``least`` do not count (a gauge's dew, a negative correction).
+
+    ``dry_s``: while more than ``least`` came within so many seconds, a sum that falls says nothing (NaN): an alarm ends when
+    the sum is low enough *and* it has been dry for so long (domain RAI-01).
+    """
 
     window_s: Annotated[float, Meta(gt=0, le=31 * 86400)]
     least: Annotated[float, Meta(ge=0)] = 0.0
+    dry_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
 @register
@@ -42,11 +47,15 @@ class Accumulation(Detector[AccumulationParams]):
     """
 
     name: ClassVar[str] = "accumulation"
+    #: 2: ``dry_s``, and the columns it needs.
+    revision: ClassVar[int] = 2
     streams: ClassVar[frozenset[str]] = frozenset({"sensor"})
     Params: ClassVar[type[Params]] = AccumulationParams
 
     def columns(self) -> Columns:
-        return Columns(sums=(np.float64, 0.0, (PARTS,)), part=(np.int64, _NEVER, (PARTS,)))
+        return Columns(
+            sums=(np.float64, 0.0, (PARTS,)), part=(np.int64, _NEVER, (PARTS,)), wet=(np.int64, _NEVER), told=(np.float64, 0.0)
+        )
 
     def measure(self, batch: Batch) -> Measures:
         value = batch.columns.get("value")
@@ -68,7 +77,12 @@ class Accumulation(Detector[AccumulationParams]):
         state["part"][slot, place] = np.maximum(state["part"][slot, place], part)
         held = state["part"][slot]
         inside = (held > (part - PARTS)[:, None]) & (held <= part[:, None])
-        measure[rows] = np.where(inside, state["sums"][slot], 0.0).sum(axis=1)
+        total = np.where(inside, state["sums"][slot], 0.0).sum(axis=1)
+        ts = batch.ts[rows]
+        wet = state["wet"][slot] = np.where(amount > self.params.least, np.maximum(state["wet"][slot], ts), state["wet"][slot])
+        silent = (ts - wet < self.params.dry_s * 1000) & (total < state["told"][slot])
+        state["told"][slot] = np.where(silent, state["told"][slot], total)
+        measure[rows] = np.where(silent, np.nan, total)
         hours = self.params.window_s / 3600.0
         return Measures(
             measure, explain=lambda row: f"{measure[row]:.1f} in the last {hours:g} h, {value[row]:g} in this report"

@@ -3,7 +3,8 @@
 Evidence is a raised hopper, or a load that was there at the last fix and is gone; it counts only outside the allowed fences
 (``kinds = ["disposal_site"]``), below ``slow_kmh``, for as long as the truck stays so (domain.md MUC-03: hopper up or full →
 empty, outside disposal polygons, speed < 5 km/h, 30 s). The measure is the seconds since the evidence began. Unknown load or
-hopper is no evidence. A city that has registered no allowed fence has none: everywhere is outside.
+hopper is no evidence. Where no allowed fence is registered that concerns the truck, nothing says what is allowed: its fixes
+measure NaN, for "outside" must not mean "everywhere".
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ class Dumping(Fenced[DumpingParams]):
     """State per truck: its last fix (time, load, slow outside or not) and since when there is evidence.
 
     >>> from detectors.base import Series
+    >>> from detectors.fences import FenceSet
     >>> detector = Dumping(DumpingParams(), [Series("T1", stream="vehicle", kind="muck_truck")]); detector.grow(1)
+    >>> far = {"type": "Point", "coordinates": [117.9, 31.8]}
+    >>> detector.attach(FenceSet.from_geojson(far, "D1", fence_kind="disposal_site", radius_m=200))
     >>> def fix(ts, hopper):
     ...     zero, at = np.zeros(1, dtype=np.int32), np.array([ts])
     ...     facts = {"lat": 31.8, "lon": 117.2, "speed_kmh": 0.0, "load": 2.0, "hopper": hopper}
@@ -50,6 +54,8 @@ class Dumping(Fenced[DumpingParams]):
 
     name: ClassVar[str] = "dumping"
     streams: ClassVar[frozenset[str]] = frozenset({"vehicle"})
+    #: 2: without any allowed fence there is no evidence.
+    revision: ClassVar[int] = 2
     Params: ClassVar[type[Params]] = DumpingParams
 
     def columns(self) -> Columns:
@@ -81,5 +87,6 @@ class Dumping(Fenced[DumpingParams]):
         evidence = np.where(goes_on, evidence, np.where(stays, begins, np.nan))
         state["evidence"][slot], state["stays"][slot], state["ts"][slot] = evidence, stays, ts
         state["load"][slot] = np.where(np.isnan(load), state["load"][slot], load)
-        measure[rows] = np.where(np.isnan(evidence), 0.0, (ts - evidence) / 1000.0)
+        judged = np.array([bool(self.fences_of(each)) for each in slot.tolist()], dtype=np.bool_)
+        measure[rows] = np.where(judged, np.where(np.isnan(evidence), 0.0, (ts - evidence) / 1000.0), np.nan)
         return Measures(measure, explain=lambda row: f"unloading for {measure[row]:.0f} s outside every allowed site")

@@ -28,10 +28,22 @@ one kind of happening, however many streams, hazards and departments see it::
 **Joining is directed.** ``related`` of family F names families whose signals may join an incident of F. A signal belongs to
 its own family's incident first. Where both directions are wanted, both families say so.
 
+**A guest** is a relative whose own happening is only an effect of this one: water on the road where a main has burst::
+
+    [[family.guest]]
+    family = "ponding"
+    rules = ["ponding-video"]       # which of its signals; all where it is left out
+    given = ["water-burst-call"]    # only where the incident holds evidence of one of these rules; always where left out
+    radius_m = 300                  # instead of the nearer reach of the two
+
+Whichever came first, it is one incident of the host's family: an open incident of the guest is taken over, under its id, by the
+first signal of the host that fits (one of ``given``, where that is named). Escalations of the guest go on to count.
+
 **A need** is met by the incident's signals that have one of its ``hazards``, ``rules``, ``streams`` (each list that is given),
 and a value of at least ``min_value`` where that is given, provided that ``witnesses`` distinct ones lie within ``radius_m`` of
-each other's centre and ``within_s`` of each other (defaults: the family's). ``active_only`` leaves out cleared ones. Different
-needs of one escalation must be met by different signals; their places must agree within the larger of their radii.
+each other's centre and ``within_s`` of each other (defaults: the family's; without a ``within_s`` of its own an alarm that
+stands reaches up to now). ``active_only`` leaves out cleared ones. Different needs of one escalation must be met by different
+signals, and by different callers; their places must agree within the larger of their radii.
 """
 
 from __future__ import annotations
@@ -75,6 +87,15 @@ class Escalation(Struct, frozen=True, forbid_unknown_fields=True):
     hazard: Hazard | None = None
 
 
+class Guest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A family whose happening is an effect of the host's (see the module)."""
+
+    family: Name
+    rules: list[Name] = []
+    given: list[Name] = []
+    radius_m: Positive | None = None
+
+
 class Family(Struct, frozen=True, forbid_unknown_fields=True):
     """One kind of happening: its reach in metres and seconds, its categories, relatives and escalations."""
 
@@ -90,6 +111,13 @@ class Family(Struct, frozen=True, forbid_unknown_fields=True):
     target_radius_m: Positive | None = None
     #: Two independent kinds of streams that agree raise an incident one step.
     agree_raises: bool = False
+    guest: list[Guest] = []
+    #: Callers say a place, devices have one: a call joins what another call opened within this; None: ``radius_m`` for all.
+    call_radius_m: Positive | None = None
+    #: The same thing returning this soon after resolution is the same incident; None: the stage's setting.
+    reopen_s: Positive | None = None
+    #: An alarm raised so often within a day chatters: its incident stays, and is told no more (domain E1-7); None: never.
+    latch_after: Annotated[int, Meta(ge=2, le=20)] | None = None
 
 
 class FamilyTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,6 +148,11 @@ class Families(Mapping[str, Family]):
     def __len__(self) -> int:
         return len(self._by_name)
 
+    def guest(self, family: str, host: str) -> Guest | None:
+        """How ``family`` is a guest of ``host``; None where it is not."""
+        known = self._by_name.get(host)
+        return next((guest for guest in known.guest if guest.family == family), None) if known is not None else None
+
     def may_join(self, family: str, incident_family: str) -> bool:
         """Whether a signal of ``family`` may join an incident of ``incident_family``."""
         return family == incident_family or family in self._by_name[incident_family].related
@@ -145,6 +178,17 @@ def problems(table: FamilyTable) -> list[tuple[str, str, str]]:
             for related in family.related
             if related not in names
         ]
+        for k, guest in enumerate(family.guest):
+            if guest.family not in names or guest.family == family.name:
+                mend = f"known are {', '.join(sorted(set(names) - {family.name}))}"
+                found.append((f"{place}.guest[{k}].family", f"no other family {guest.family!r}", mend))
+            if guest.family in family.related or guest.family in [other.family for other in family.guest[:k]]:
+                mend = "name it once, as related or as a guest"
+                found.append((f"{place}.guest[{k}].family", f"{guest.family!r} is named already", mend))
+            hosts = [other for other in table.family if other.name == guest.family]
+            if any(back.family == family.name for host in hosts for back in host.guest):
+                mend = "one of the two is the cause: let it be the host"
+                found.append((f"{place}.guest[{k}].family", f"{guest.family!r} is host and guest of {family.name!r}", mend))
         seen: set[str] = set()
         for k, escalation in enumerate(family.escalate):
             where = f"{place}.escalate[{k}]"

@@ -25,14 +25,12 @@ import numpy as np
 import shapely
 from shapely.geometry import shape
 
+from detectors.daily import daily_window, in_daily
 from detectors.fence_grid import FenceGrid, Index
 from streams.batch import Bool, Float64, Int64
 from streams.geography import METRES_PER_DEGREE
 from streams.records import Asset
 
-#: China keeps one civil time, +08:00, without summer time.
-LOCAL_OFFSET_MS = 8 * 3_600_000
-DAY_MS = 86_400_000
 #: A fence of more positions than this is a mistake or an attack (the largest province has some 100,000).
 MAX_POSITIONS = 200_000
 #: Up to so many fences, measuring to each is quicker than asking a tree for the nearest.
@@ -95,29 +93,6 @@ def widened(geometry: Any, metres: float) -> Any:
     centre = geometry.centroid
     plane = Metres(centre.x, centre.y)
     return shapely.transform(shapely.transform(geometry, plane.to).buffer(metres, quad_segs=4), plane.back)
-
-
-def daily_window(start: Any, end: Any) -> tuple[int, int] | None:
-    """Milliseconds of the local day of "HH:MM" texts; start = end is the whole day. Raises ValueError."""
-    if start is None and end is None:
-        return None
-
-    def moment(text: Any) -> int:
-        hours, _, minutes = str(text).partition(":")
-        if not (0 <= int(hours) <= 24 and 0 <= int(minutes or 0) < 60):
-            raise ValueError(f"{text!r} is not a time of day")
-        return (int(hours) * 60 + int(minutes or 0)) * 60_000
-
-    return moment("00:00" if start is None else start), moment("24:00" if end is None else end)
-
-
-def in_daily(window: tuple[int, int] | None, ts: Int64) -> Bool:
-    """Whether each epoch millisecond lies in the local window, which may cross midnight (22:00–06:00)."""
-    if window is None or window[0] % DAY_MS == window[1] % DAY_MS:
-        return np.ones(len(ts), dtype=np.bool_)
-    day = (ts + LOCAL_OFFSET_MS) % DAY_MS
-    start, end = window
-    return (day >= start) & (day < end) if start < end else (day >= start) | (day < end)
 
 
 def in_time(fence: Fence, ts: Int64) -> Bool:

@@ -16,9 +16,9 @@ import numpy as np
 
 from detectors import fixes
 from detectors.base import Columns, Measures, Params, register
+from detectors.daily import daily_window, in_daily
 from detectors.fence_grid import Index
 from detectors.fenced import Fenced, FencedParams
-from detectors.fences import daily_window, in_daily
 from streams.batch import Batch, Bool, Float64, Int64
 
 #: ``place`` of a slot of which nothing is known yet, and of one outside all of its fences; else the fence's key.

@@ -128,6 +128,9 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     #: Signals of a recovering alarm are kept open this long in the incident stage before it resolves.
     resolve_after_s: Seconds = 300.0
     radius_m: float = 50.0
-    #: Decides, counts and shows, but opens no incident.
+    #: A rule on trial: decides, counts and shows, but tells no incident anything.
     shadow: bool = False
+    #: False: its signals are evidence for incidents that others open (within the rule's ``radius_m`` or the family's, whichever
+    #: is wider), whichever came first. They open none, keep none open and lead none.
+    opens: bool = True
     case: list[Case] = []

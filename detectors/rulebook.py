@@ -211,9 +211,20 @@ def _read(folder: Path) -> tuple[list[Rule], Families, list[str]]:
         file_of.setdefault(rule.name, path.name)
         found.extend(_line(path.name, problem) for problem in check(rule, detectors, families))
         rules.append(rule)
+    on_trial = {rule.name for rule in rules if rule.shadow}
     for family in families.values():
         for escalation in family.escalate:
             for name in sorted({name for need in escalation.needs for name in need.rules} - set(file_of)):
                 place = f"family {family.name}, escalate {escalation.name}"
                 found.append(_line(FAMILIES_FILE, (place, f"needs a rule {name!r} that is not in the book", "mend its name")))
+            for name in sorted({name for need in escalation.needs for name in need.rules} & on_trial):
+                place = f"family {family.name}, escalate {escalation.name}"
+                mend = "a rule that only corroborates says opens = false instead of shadow"
+                found.append(
+                    _line(FAMILIES_FILE, (place, f"needs the rule {name!r}, which is on trial and tells nothing", mend))
+                )
+        for guest in family.guest:
+            for name in sorted({*guest.rules, *guest.given} - set(file_of)):
+                place = f"family {family.name}, guest {guest.family}"
+                found.append(_line(FAMILIES_FILE, (place, f"names a rule {name!r} that is not in the book", "mend its name")))
     return rules, families, found

@@ -46,6 +46,8 @@ class SilenceParams(Params, frozen=True):
     learn: bool = False
     learn_rows: Annotated[int, Meta(ge=3)] = 20
     repeat_s: Annotated[float, Meta(ge=1)] = 60.0
+    #: Metrics that are reported when something happens: an interval is no promise there, only ``report_after_s`` is.
+    eventful: tuple[str, ...] = ()
     needed: Annotated[int, Meta(ge=0)] = 0
     heard_share: Annotated[float, Meta(ge=0, lt=1)] = 0.2
 
@@ -88,7 +90,7 @@ class Silence(Detector[SilenceParams]):
         for slot in slots:
             series = self.series[slot]
             after = series.report_after_s
-            if after is None and series.interval_s is not None:
+            if after is None and series.interval_s is not None and series.metric not in self.params.eventful:
                 after = self.params.factor * series.interval_s
             state = self.state
             told = 0 if after is None or not 0 < after < 1e9 else max(round(after * 1000), 1)

@@ -1,68 +1,23 @@
 """The open incidents of a city: a signal finds its incident or opens one, time and people change it, revisions leave.
 
-This is the last step of the stage (correlate, life cycle, escalate, prioritise, emit), in one place because each needs what the
-one before has just changed. All timers of an incident that are due at or before a signal's arrival fire before the signal is
-applied to it, so what an incident looks like follows from its own signals and not from when others were processed.
+This is the last step of the stage (correlate, life cycle, escalate, prioritise, emit): here it is decided to which incident a
+signal belongs. What evidence does to an incident stands in :mod:`topologies.case_evidence`, what time does in
+:mod:`topologies.case_files`.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
 from streams.records import Feedback, Signal
 from topologies import life_cycle
-from topologies.correlate import Neighbourhood
-from topologies.decided import Decided
+from topologies.case_evidence import CaseEvidence
 from topologies.happening import Happening, own_key
-from topologies.incident_clock import Due, instant
+from topologies.incident_clock import instant
 from topologies.incident_name import incident_name
-from topologies.incident_settings import IncidentSettings
-from topologies.reference import Assets
-from topologies.revisions import Revisions
-from topologies.rule_facts import RuleFacts, RuleTable
+from topologies.rule_facts import RuleFacts
 
 
-class Casebook:
-    """``decided`` is where revisions and reasons go; the stage replaces it for every call."""
-
-    def __init__(self, city: str, table: RuleTable, registry: Assets, settings: IncidentSettings) -> None:
-        self._city = city
-        self._settings = settings
-        self._reopen_ms = round(settings.reopen_s * 1000)
-        self.incidents: dict[str, Happening] = {}
-        self.open_count = 0
-        #: Ids that have been forgotten, oldest first: their feedback is known to be late, and no id is given twice.
-        self._remembered: dict[str, int] = {}
-        self._timers = Due()
-        self._table, self._registry = table, registry
-        self._revisions = Revisions(table, registry, settings)
-        self._near = Neighbourhood(table.families, table.default_family)
-
-    @property
-    def decided(self) -> Decided:
-        return self._revisions.decided
-
-    @decided.setter
-    def decided(self, decided: Decided) -> None:
-        self._revisions.decided = decided
-
-    def switch(self, table: RuleTable, registry: Assets) -> None:
-        """Other rules or another registry from now on; open incidents stay, and are judged anew at their next change."""
-        self._table = table
-        self._registry = registry
-        decided = self.decided
-        self._revisions = Revisions(table, registry, self._settings)
-        self.decided = decided
-        own = self._near.own
-        self._near = Neighbourhood(table.families, table.default_family)
-        self._near.own = own
-        for incident in self.incidents.values():
-            if incident.is_open:
-                self._near.open(incident)
-
-    # --- signals ------------------------------------------------------------------------------------------------------
+class Casebook(CaseEvidence):
+    """The step itself: :meth:`take` for signals, :meth:`feedback` for people, :meth:`due` and :meth:`fire` for time."""
 
     def take(self, signal: Signal) -> None:
         facts = self._table.of(signal)
@@ -71,6 +26,9 @@ class Casebook:
             return
         if not facts.known:
             self.decided.noted["rule_unknown"] += 1
+        if not facts.opens:
+            self._lend(signal, facts)
+            return
         if signal.phase == "cleared":
             self._clear(signal)
             return
@@ -99,7 +57,7 @@ class Casebook:
             return None
         if real.is_open:
             return real
-        back = signal.arrival_ts <= real.closed_at + self._reopen_ms or self._same_alarm(real, signal)
+        back = signal.arrival_ts <= real.closed_at + (real.reopen_ms or self._reopen_ms) or self._same_alarm(real, signal)
         return real if back else None
 
     @staticmethod
@@ -119,7 +77,9 @@ class Casebook:
             if why is None:
                 continue
             found = True
-            if incident.is_open:
+            if incident.is_open and self._chatters(incident, piece):
+                self.decided.muted["chatter"] += 1
+            elif incident.is_open:
                 self._revisions.revise(incident, "updated", why, signal.arrival_ts)
             self._aim(incident)
         if not found:
@@ -128,27 +88,57 @@ class Casebook:
     def _correlate(self, signal: Signal, facts: RuleFacts) -> None:
         group = self._group(signal)
         fitting: list[Happening] = []
-        for name in sorted(self._near.near(signal, facts.family, group)):
+        near = self._near
+        for name in sorted(near.near(signal, facts.family, group)):
             incident = self._caught_up(name, signal.arrival_ts)
             if incident is None or not incident.is_open or incident.exercise != signal.exercise:
                 continue
-            if self._near.fits(signal, facts.family, group, incident):
+            if not near.may_join(signal, facts.family, incident) and not near.takes_over(signal, facts.family, incident):
+                continue
+            if near.fits(signal, facts.family, group, incident):
                 fitting.append(incident)
         if not fitting:
             self._open(signal, facts, group)
             return
         # Its own family's incident first, then the oldest: the same choice whatever the order of arrival was.
-        fitting.sort(key=lambda one: (one.family != facts.family, one.opened_ts, one.incident_id))
+        fitting.sort(
+            key=lambda one: (
+                one.family != facts.family,
+                not near.may_join(signal, facts.family, one),
+                one.opened_ts,
+                one.incident_id,
+            )
+        )
         joined, others = fitting[0], fitting[1:]
         self.decided.noted["joined"] += 1
         why: str | None = None
+        if not near.may_join(signal, facts.family, joined):
+            self._take_over(joined, signal, facts)
+            why = "cause_found"
         for other in others:
-            if other.family == joined.family and self._near.may_merge(other, joined):
+            same = other.family == joined.family and near.may_merge(other, joined)
+            if same or self._an_effect(other, joined, signal, facts):
                 self._merge(other, joined, signal.arrival_ts)
                 why = "merged_with"
+            elif near.belongs_to(joined, other) and near.no_wider(joined, other):
+                self._merge(joined, other, signal.arrival_ts)
+                joined, why = other, "merged_with"
             elif other.incident_id not in joined.linked and len(joined.linked) < 20:
                 joined.linked.append(other.incident_id)
         self._add(joined, signal, facts, group, why)
+
+    def _an_effect(self, other: Happening, joined: Happening, signal: Signal, facts: RuleFacts) -> bool:
+        """Whether the other is an effect of the one the signal joins, by what that holds or by what the signal says."""
+        known = self._near.belongs_to(other, joined)
+        said = joined.family == facts.family and self._near.takes_over(signal, facts.family, other)
+        return (known or said) and self._near.no_wider(other, joined)
+
+    def _take_over(self, incident: Happening, signal: Signal, facts: RuleFacts) -> None:
+        """The incident was an effect of what the signal tells: it goes on under its id as that."""
+        self._near.close(incident)
+        incident.family, incident.category = facts.family, signal.category
+        self._near.open(incident)
+        self.decided.noted["taken_over"] += 1
 
     def _open(self, signal: Signal, facts: RuleFacts, group: str | None) -> None:
         if self.open_count >= self._settings.max_open:
@@ -165,6 +155,7 @@ class Casebook:
             opened_ts=signal.arrival_ts,
             first_event_ts=signal.ts,
             pieces={},
+            reopen_ms=round((self._near.family(facts.family).reopen_s or 0.0) * 1000),
         )
         self.incidents[incident.incident_id] = incident
         self.open_count += 1
@@ -173,85 +164,19 @@ class Casebook:
         self._revisions.revise(incident, "opened", "first_signal", signal.arrival_ts)
         self._aim(incident)
 
-    def _add(self, incident: Happening, signal: Signal, facts: RuleFacts, group: str | None, why: str | None = None) -> None:
-        before = incident.pieces.get(own_key(signal.rule, signal.entity))
-        moved = before is not None and before.value != signal.value
-        news = self._put(incident, signal, facts, group)
-        if news == "live_evidence":
-            life_cycle.set_deadlines(incident, facts, signal.arrival_ts, self._settings)
-        if why is not None or news is not None:
-            self._revisions.revise(incident, "updated", why or news or "", signal.arrival_ts)
-        elif moved and (signal.outage is not None or self._revisions.would_change(incident)):
-            self._revisions.revise(incident, "updated", "value_changed", signal.arrival_ts)
-        self._aim(incident)
-
     def _return(self, incident: Happening, signal: Signal, facts: RuleFacts) -> None:
         self.open_count += 1
         life_cycle.reopen(incident, signal.arrival_ts, facts, self._settings)
         self._near.open(incident)
         self._put(incident, signal, facts, self._group(signal))
-        self._revisions.revise(incident, "reopened", "returned", signal.arrival_ts)
+        piece = incident.pieces.get(own_key(signal.rule, signal.entity))
+        if piece is not None and self._chatters(incident, piece):
+            self._latch(incident)
+        self._revisions.revise(incident, "reopened", "chatter" if incident.latched else "returned", signal.arrival_ts)
         self._aim(incident)
 
-    def _put(self, incident: Happening, signal: Signal, facts: RuleFacts, group: str | None) -> str | None:
-        piece = life_cycle.piece_of(signal, facts, group)
-        held = incident.pieces.get(piece.key)
-        why = life_cycle.take(incident, piece, self._settings.witnesses_kept)
-        if held is None:
-            self._near.add(incident, piece)
-            if signal.stream != "hotline":
-                self._keep_own(incident, piece.own_key + ("|x" if incident.exercise else ""))
-            if len(incident.pieces) > self._settings.evidence_kept:
-                self._let_go(incident)
-        elif (held.lat, held.lon, held.group, held.gateway) != (piece.lat, piece.lon, piece.group, piece.gateway):
-            self._near.remove(incident, held)
-            self._near.add(incident, piece)
-        return why
-
-    def _keep_own(self, incident: Happening, key: str) -> None:
-        incident.own_keys[key] = 1
-        self._near.own[key] = incident.incident_id
-
-    def _let_go(self, incident: Happening) -> None:
-        """The least telling piece leaves: ended before standing, report before alarm, mild before severe, old before new."""
-        piece = min(
-            incident.pieces.values(),
-            key=lambda one: (one.active, not one.momentary, -one.level, one.last_ts, one.key),
-        )
-        del incident.pieces[piece.key]
-        self._near.remove(incident, piece)
-        life_cycle.count_standing(incident)
-        self.decided.noted["evidence_dropped"] += 1
-
-    def _group(self, signal: Signal) -> str | None:
-        if signal.stream == "group":
-            return signal.entity
-        if signal.stream == "hotline":
-            return None
-        known = self._registry.at(signal.entity, signal.ts)
-        return getattr(known, "group", None) if known is not None else None
-
-    def _merge(self, younger: Happening, older: Happening, at: int) -> None:
-        self._near.close(younger)
-        self._near.close(older)
-        life_cycle.close(younger, "merged", at)
-        younger.merged_into = older.incident_id
-        self.open_count -= 1
-        self._revisions.emit(younger, "merged", "bridged", at)
-        for piece in younger.pieces.values():
-            # Closing ended the momentary ones; in the older incident they count on.
-            piece.active = piece.active or piece.momentary
-        life_cycle.absorb(older, younger, self._settings.witnesses_kept)
-        for key in younger.own_keys:
-            self._near.own[key] = older.incident_id
-        younger.pieces, younger.own_keys, younger.witnesses = {}, {}, {}
-        self._near.open(older)
-        while len(older.pieces) > self._settings.evidence_kept:
-            self._let_go(older)
-        self._aim(younger)
-
     def absorb(self, ended: Signal, into: Signal, at: int) -> None:
-        """A single alarm turns out to be part of ``into``: its incident, where it holds nothing else, is merged into that one."""
+        """A single alarm turns out to be part of ``into``: its incident, where it holds nothing else, is merged into it."""
         key = own_key(ended.rule, ended.entity)
         alone = self._caught_up(self._near.own.get(key), at)
         whole = self._caught_up(self._near.own.get(own_key(into.rule, into.entity)), at)
@@ -324,97 +249,8 @@ class Casebook:
             self.open_count -= 1
         self._revisions.emit(incident, event, f"feedback_{feedback.action}", at)
 
-    # --- time ---------------------------------------------------------------------------------------------------------
-
-    def due(self) -> int | None:
-        return self._timers.next()
-
-    def fire(self, now: int) -> None:
-        """The first timer due at or before ``now``."""
-        name = self._timers.pop(now)
-        if name is not None and name in self.incidents:
-            self._fire_next(self.incidents[name])
-
-    def _caught_up(self, name: str | None, arrival: int) -> Happening | None:
-        """The incident with all its timers up to ``arrival`` fired; None where it is not known (any more)."""
-        incident = self.incidents.get(name) if name is not None else None
-        while incident is not None:
-            due = life_cycle.next_due(incident, self._settings)
-            if due is None or due[0] > arrival:
-                return incident
-            self._fire_next(incident)
-            incident = self.incidents.get(incident.incident_id)
-        return None
-
-    def _fire_next(self, incident: Happening) -> None:
-        due = life_cycle.next_due(incident, self._settings)
-        if due is None:
-            return
-        at, kind = due
-        if kind == "forget":
-            self._forget(incident)
-            return
-        if kind == "resolve":
-            quiet = all(piece.momentary for piece in incident.pieces.values())
-            self._resolve(incident, at, "quiet" if quiet else "hold_elapsed")
-        elif life_cycle.pass_deadline(incident, kind, self._settings):
-            self._revisions.emit(incident, "overdue", f"{kind}_overdue", at)
-        self._aim(incident)
-
-    def _resolve(self, incident: Happening, at: int, why: str) -> None:
-        self._near.close(incident)
-        life_cycle.close(incident, "resolved", at)
-        self.open_count -= 1
-        self._revisions.emit(incident, "resolved", why, at)
-
-    def _forget(self, incident: Happening) -> None:
-        del self.incidents[incident.incident_id]
-        self._timers.aim(incident.incident_id, None)
-        for key in incident.own_keys:
-            if self._near.own.get(key) == incident.incident_id:
-                del self._near.own[key]
-        self._remembered[incident.incident_id] = incident.closed_at
-        if len(self._remembered) > self._settings.max_remembered:
-            del self._remembered[next(iter(self._remembered))]
-
-    def _make_room(self, at: int) -> None:
-        """Too many are open: the mildest and oldest hundredth is resolved, and says why."""
-        opened = sorted(
-            (one for one in self.incidents.values() if one.is_open),
-            key=lambda one: (-one.level, one.opened_ts, one.incident_id),
-        )
-        for incident in opened[: max(1, self._settings.max_open // 100)]:
-            self._resolve(incident, at, "capacity")
-            self._aim(incident)
-            self.decided.noted["incident_capacity"] += 1
-
-    def _aim(self, incident: Happening) -> None:
-        due = life_cycle.next_due(incident, self._settings)
-        self._timers.aim(incident.incident_id, None if due is None else due[0])
-
-    # --- state --------------------------------------------------------------------------------------------------------
-
-    def snapshot(self) -> dict[str, Any]:
-        return {
-            "incidents": [msgspec.to_builtins(incident) for incident in self.incidents.values()],
-            "remembered": list(self._remembered.items()),
-            "own": dict(self._near.own),
-        }
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        self.incidents = {one.incident_id: one for one in msgspec.convert(saved["incidents"], list[Happening])}
-        self._remembered = dict(saved["remembered"])
-        self._near = Neighbourhood(self._table.families, self._table.default_family)
-        self._near.own = dict(saved["own"])
-        self._timers = Due()
-        self.open_count = 0
-        for incident in self.incidents.values():
-            if incident.is_open:
-                self.open_count += 1
-                self._near.open(incident)
-            self._aim(incident)
-
 
 def _only(incident: Happening, key: str) -> bool:
     """Whether nothing stands in the incident but the alarm of this key."""
-    return key in incident.pieces and all(name == key or not piece.active for name, piece in incident.pieces.items())
+    others = (piece for name, piece in incident.pieces.items() if name != key)
+    return key in incident.pieces and all(piece.lends or not piece.active for piece in others)

@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from detectors.families import Family
+from detectors.families import Family, Guest
 from streams.records import Signal
-from topologies.happening import Happening, Piece, place
+from topologies.happening import Happening, Piece, leading, place
 
 K = TypeVar("K")
 
@@ -72,23 +72,63 @@ class Neighbourhood:
         self._topology: dict[tuple[str, str, str], dict[str, int]] = {}
         #: Entity -> open incidents that hold evidence of it (calls, which never return, are left out).
         self.of_entity: dict[str, dict[str, int]] = {}
-        #: Family of a signal -> families whose incidents it may join, its own first (joining is directed).
-        self._hosts: dict[str, tuple[str, ...]] = {}
+        #: Family of a signal -> families whose incidents may concern it, its own first: those it may join (joining is
+        #: directed), then those it may take over.
+        self._concerned: dict[str, tuple[str, ...]] = {}
 
     def family(self, name: str) -> Family:
         return self._families.get(name, self._default)
 
-    def hosts(self, name: str) -> tuple[str, ...]:
-        found = self._hosts.get(name)
+    def concerned(self, name: str) -> tuple[str, ...]:
+        found = self._concerned.get(name)
         if found is None:
-            others = sorted(other for other, family in self._families.items() if other != name and name in family.related)
-            found = self._hosts[name] = (name, *others)
+            others = {other for other, family in self._families.items() if name in family.related}
+            others |= {other for other in self._families if self._guest(name, other) or self._guest(other, name)}
+            found = self._concerned[name] = (name, *sorted(others - {name}))
         return found
 
+    def _guest(self, family: str, host: str) -> Guest | None:
+        return next((guest for guest in self.family(host).guest if guest.family == family), None)
+
+    def may_join(self, signal: Signal, family: str, incident: Happening) -> bool:
+        """Whether the signal's family (and rule, and what the incident holds) lets it into the incident, wherever that is."""
+        host = incident.family
+        if family == host or family in self.family(host).related:
+            return True
+        guest = self._guest(family, host)
+        if guest is None or not _given(guest, incident):
+            return False
+        welcome = not guest.rules or signal.rule in guest.rules
+        return welcome or any(piece.family == family for piece in incident.pieces.values())
+
+    def takes_over(self, signal: Signal, family: str, incident: Happening) -> bool:
+        """Whether the signal shows what the incident is an effect of."""
+        guest = self._guest(incident.family, family)
+        if guest is None or (guest.given and signal.rule not in guest.given):
+            return False
+        return _welcome(guest, incident)
+
+    def belongs_to(self, effect: Happening, cause: Happening) -> bool:
+        """Whether one incident is an effect of the other, whose family is its host."""
+        guest = self._guest(effect.family, cause.family)
+        return guest is not None and _given(guest, cause) and _welcome(guest, effect)
+
     def reach(self, family: str, host: str) -> tuple[float, int]:
-        """Metres and ms within which a signal of ``family`` joins an incident of ``host``: the nearer reach of the two."""
+        """Metres and ms within which a signal of ``family`` joins an incident of ``host``: the nearer reach of the two, unless
+        the host names another for its guest."""
         mine, other = self.family(family), self.family(host)
-        return min(mine.radius_m, other.radius_m), int(min(mine.within_s, other.within_s) * 1000)
+        guest = self._guest(family, host) or self._guest(host, family)
+        radius_m = guest.radius_m if guest is not None and guest.radius_m is not None else min(mine.radius_m, other.radius_m)
+        return radius_m, int(min(mine.within_s, other.within_s) * 1000)
+
+    def call_reach(self, family: str, host: str) -> float:
+        """Metres within which a call joins another call."""
+        radius_m, _ = self.reach(family, host)
+        return max(radius_m, self.family(family).call_radius_m or 0.0) if family == host else radius_m
+
+    def widest_m(self, host: str) -> float:
+        """No reach into the incidents of the family is wider than a cell."""
+        return max(max(self.reach(other, host)[0], self.call_reach(other, host)) for other in self.concerned(host))
 
     # --- keeping ---
 
@@ -99,10 +139,12 @@ class Neighbourhood:
         self._count(incident, piece, -1)
 
     def _count(self, incident: Happening, piece: Piece, by: int) -> None:
+        if piece.lends:
+            return  # what only lends its weight attracts nothing
         if piece.lat is not None and piece.lon is not None:
             cells = self._cells.get(incident.family)
             if cells is None:
-                cells = self._cells[incident.family] = Cells(self.family(incident.family).radius_m)
+                cells = self._cells[incident.family] = Cells(self.widest_m(incident.family))
             _tally(self._at, (incident.family, *cells.of(piece.lat, piece.lon)), incident.incident_id, by)
         if piece.group is not None:
             _tally(self._topology, (incident.family, "group", piece.group), incident.incident_id, by)
@@ -125,7 +167,7 @@ class Neighbourhood:
         """Ids of open incidents that may fit, own family first; whoever asks looks closer with :meth:`fits`."""
         spot = place(signal)
         found: dict[str, None] = {}
-        for host in self.hosts(family):
+        for host in self.concerned(family):
             if group is not None:
                 found.update(dict.fromkeys(self._topology.get((host, "group", group), ())))
             if spot is None:
@@ -145,21 +187,42 @@ class Neighbourhood:
     def fits(self, signal: Signal, family: str, group: str | None, incident: Happening) -> bool:
         """Within radius and time of some evidence, and the whole stays within twice the radius."""
         radius_m, within_ms = self.reach(family, incident.family)
+        by_call = self.call_reach(family, incident.family) if signal.stream == "hotline" else radius_m
+        span_m = 2 * (by_call if incident.by_stream.get("hotline") else radius_m)
         spot = place(signal)
-        nearest = math.inf
+        near = False
         for piece in incident.pieces.values():
+            if piece.lends:
+                continue
             distance = math.inf
             if spot is not None and piece.lat is not None and piece.lon is not None:
                 distance = metres_between(*spot, piece.lat, piece.lon)
-                if distance > 2 * radius_m:
+                if distance > span_m:
                     return False
             elif spot is None and _same(signal.gateway, piece.gateway):
                 distance = 0.0
             if _same(group, piece.group) or _same(signal.entity, piece.entity):
                 distance = 0.0
-            if distance < nearest and _in_time(signal.ts, piece, within_ms):
-                nearest = distance
-        return nearest <= radius_m
+            reach_m = by_call if piece.stream == "hotline" else radius_m
+            near = near or (distance <= reach_m and _in_time(signal.ts, piece, within_ms))
+        return near
+
+    def lent_to(self, signal: Signal, family: str, group: str | None, reach_m: float, incident: Happening) -> bool:
+        """Whether evidence that opens nothing weighs in the incident: near enough to what the incident itself stands on."""
+        if incident.historical or incident.exercise != signal.exercise or not self.may_join(signal, family, incident):
+            return False
+        reach_m = max(reach_m, self.reach(family, incident.family)[0])
+        within_ms = self.reach(family, incident.family)[1]
+        spot = place(signal)
+        for piece in leading(incident.pieces.values()):
+            near = _same(group, piece.group) or _same(signal.entity, piece.entity)
+            if spot is not None and piece.lat is not None and piece.lon is not None:
+                near = near or metres_between(*spot, piece.lat, piece.lon) <= reach_m
+            # An alarm that stands reaches up to now.
+            ts = signal.ts if signal.momentary else max(signal.ts, piece.last_ts)
+            if near and _in_time(ts, piece, within_ms):
+                return True
+        return False
 
     def too_far(self, signal: Signal, incident: Happening) -> bool:
         """A vehicle that does the same elsewhere: beyond what one incident may span."""
@@ -169,13 +232,27 @@ class Neighbourhood:
 
     def may_merge(self, younger: Happening, older: Happening) -> bool:
         """Two incidents of families that join, and together no wider than one may be."""
-        if younger.family not in (older.family, *self.family(older.family).related):
+        joins = younger.family in (older.family, *self.family(older.family).related)
+        if not joins and not self.belongs_to(younger, older):
             return False
+        return self.no_wider(younger, older)
+
+    def no_wider(self, younger: Happening, older: Happening) -> bool:
         radius_m, _ = self.reach(younger.family, older.family)
+        if younger.by_stream.get("hotline") and older.by_stream.get("hotline"):
+            radius_m = self.call_reach(younger.family, older.family)
         theirs = list(_places(older.pieces.values()))
         return all(
             metres_between(*mine, *other) <= 2 * radius_m for mine in _places(younger.pieces.values()) for other in theirs
         )
+
+
+def _given(guest: Guest, incident: Happening) -> bool:
+    return not guest.given or any(piece.rule in guest.given for piece in incident.pieces.values())
+
+
+def _welcome(guest: Guest, effect: Happening) -> bool:
+    return not guest.rules or any(piece.rule in guest.rules for piece in effect.pieces.values())
 
 
 def _same(one: str | None, other: str | None) -> bool:
@@ -190,7 +267,7 @@ def _in_time(ts: int, piece: Piece, within_ms: int) -> bool:
 
 
 def _places(pieces: Iterable[Piece]) -> set[tuple[float, float]]:
-    return {(piece.lat, piece.lon) for piece in pieces if piece.lat is not None and piece.lon is not None}
+    return {(piece.lat, piece.lon) for piece in leading(pieces) if piece.lat is not None and piece.lon is not None}
 
 
 def _tally(table: dict[K, dict[str, int]], key: K, name: str, by: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from detectors.families import Escalation, Family, Need
 from topologies.bursts import PREFIX
 from topologies.correlate import metres_between
-from topologies.happening import Happening, Piece
+from topologies.happening import Happening, Piece, leading
 
 
 def counted(incident: Happening) -> list[Piece]:
@@ -19,12 +19,15 @@ def counted(incident: Happening) -> list[Piece]:
     return [piece for piece in incident.pieces.values() if piece.active and (incident.historical or not piece.historical)]
 
 
-def holding(incident: Happening, family: Family) -> list[Escalation]:
-    """The family's escalations that hold for the incident's evidence, in the order of the table."""
-    if not family.escalate:
-        return []
+def holding(incident: Happening, family: Family, guests: Sequence[Family] = ()) -> list[Escalation]:
+    """The family's escalations that hold for the incident's evidence, in the order of the table; then those of its
+    ``guests``, each for its own evidence."""
     pieces = [piece for piece in incident.pieces.values() if incident.historical or not piece.historical]
-    return [escalation for escalation in family.escalate if _holds(escalation, family, pieces)]
+    held = [escalation for escalation in family.escalate if _holds(escalation, family, pieces)]
+    for guest in guests:
+        own = [piece for piece in pieces if piece.family == guest.name]
+        held += [escalation for escalation in guest.escalate if _holds(escalation, guest, own)]
+    return held
 
 
 def _holds(escalation: Escalation, family: Family, pieces: Sequence[Piece]) -> bool:
@@ -43,14 +46,19 @@ def _meets(needs: Sequence[Need], answers: Sequence[Sequence[Piece]], family: Fa
     Narrow needs choose first: one with few possible witnesses must not lose them to one with many.
     """
     used: set[str] = set()
+    callers: set[str] = set()  # one call may be taken for two things, but its caller is one witness
     for need, matching in sorted(zip(needs, answers, strict=True), key=lambda pair: (len(pair[1]), -pair[0].witnesses)):
         radius_m = need.radius_m or family.radius_m
         within_ms = (need.within_s or family.within_s) * 1000
         found: set[str] = set()
         for piece in matching:
-            if piece.key not in used and piece.witness not in found and _together(piece, pivot, radius_m, within_ms):
+            if piece.key in used or piece.witness in found or piece.witness in callers:
+                continue
+            if _together(piece, pivot, radius_m, within_ms, stands=need.within_s is None):
                 used.add(piece.key)
                 found.add(piece.witness)
+                if piece.stream == "hotline":
+                    callers.add(piece.witness)
                 if len(found) == need.witnesses:
                     break
         if len(found) < need.witnesses:
@@ -70,24 +78,32 @@ def _counts(need: Need, piece: Piece) -> bool:
     )
 
 
-def _together(piece: Piece, pivot: Piece, radius_m: float, within_ms: float) -> bool:
-    """Near in place (where both have one) and their times of holding at most ``within_ms`` apart."""
-    if max(piece.first_ts, pivot.first_ts) - min(piece.last_ts, pivot.last_ts) > within_ms:
+def _together(piece: Piece, pivot: Piece, radius_m: float, within_ms: float, stands: bool) -> bool:
+    """Near in place (where both have one) and their times of holding at most ``within_ms`` apart.
+
+    ``stands``: an alarm that has not cleared holds on, however long ago its last word was.
+    """
+    early, late = sorted((piece, pivot), key=lambda one: one.first_ts)
+    holds = stands and early.active and not early.momentary
+    if not holds and late.first_ts - early.last_ts > within_ms:
         return False
     if piece.lat is None or piece.lon is None or pivot.lat is None or pivot.lon is None:
         return True
     return metres_between(piece.lat, piece.lon, pivot.lat, pivot.lon) <= radius_m
 
 
-def judge(incident: Happening, family: Family, active: Sequence[Piece]) -> tuple[int, list[Escalation], list[str]]:
+def judge(
+    incident: Happening, family: Family, active: Sequence[Piece], guests: Sequence[Family] = ()
+) -> tuple[int, list[Escalation], list[str]]:
     """(level, escalations that hold, grounds of the steps up) of the incident as it stands; ``active`` is :func:`counted`.
 
-    With nothing active the level stays: a recovering incident is as severe as it was until it is over.
+    With nothing active but what lends its weight the level stays: a recovering incident is as severe as it was until it ends.
     """
-    if not active:
+    own = leading(active)
+    if not own:
         return incident.level, [], incident.raised_by_data
-    held = holding(incident, family)
-    level = min([piece.level for piece in active] + [escalation.level for escalation in held])
+    held = holding(incident, family, guests)
+    level = min([piece.level for piece in own] + [escalation.level for escalation in held])
     grounds: list[str] = []
     if family.target_radius_m is not None and incident.targets:
         grounds.append(f"raised one step: {incident.targets[0]}")

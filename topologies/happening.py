@@ -7,6 +7,8 @@ stage's clock.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from streams.records import Evidence, IncidentEvent, IncidentStatus, Signal
@@ -40,6 +42,10 @@ class Piece(Struct, gc=False):
     #: Arrival until which the piece, once it has ended (a momentary one at once), keeps the incident from resolving.
     until: int
     active: bool = True
+    #: Of a rule that opens nothing: it weighs in escalations, but neither opens, leads, places nor keeps the incident.
+    lends: bool = False
+    #: Arrivals of its latest raises within a day: what returns too often chatters.
+    raises: list[int] = []
     lat: float | None = None
     lon: float | None = None
     grid_code: str | None = None
@@ -117,10 +123,19 @@ class Happening(Struct, gc=False):
     #: 0 while open.
     closed_at: int = 0
     closed_by_hand: bool = False
+    #: It chatters: it stays open for as long as it might return, and further returns are not told.
+    latched: bool = False
+    #: How long the same thing may return to it, where the family says so; 0: the stage's setting.
+    reopen_ms: int = 0
 
     @property
     def is_open(self) -> bool:
         return self.closed_at == 0
+
+
+def leading(pieces: Iterable[Piece]) -> list[Piece]:
+    """Without what only lends its weight."""
+    return [piece for piece in pieces if not piece.lends]
 
 
 def own_key(rule: str, entity: str) -> str:

@@ -42,7 +42,8 @@ def body(incident: Happening, event: IncidentEvent, why: str, at: int, settings:
             if piece.lat is not None and piece.lon is not None:
                 distance = metres_between(incident.lat, incident.lon, piece.lat, piece.lon)
                 distances[piece.key] = distance
-                radius = max(radius, distance + piece.radius_m)
+                if not piece.lends:
+                    radius = max(radius, distance + piece.radius_m)
     return Incident(
         incident_id=incident.incident_id,
         revision=incident.revision,

@@ -24,6 +24,8 @@ class Weights(Struct, frozen=True, forbid_unknown_fields=True):
     per_source: int = 1
     sources_at_most: int = 4
     overdue: int = 4
+    #: Taken off an incident whose alarm chatters: it goes behind all others of its level.
+    chatter: int = 15
 
 
 class OutageSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +73,8 @@ class IncidentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_open: int = 50_000
     max_retained: int = 50_000
     max_remembered: int = 200_000
+    #: Signals of rules that open nothing, kept for incidents to come.
+    max_lent: int = 20_000
     max_mutes: int = 10_000
     #: Deadlines that pass unanswered are announced for these levels only: the mildest ones are a queue, not an alarm.
     overdue_level: int = 3

@@ -15,12 +15,16 @@ from typing import Literal
 
 from streams.records import Feedback, IncidentEvent, Signal
 from topologies.dispatch_plan import MINUTE_MS, handle_by
-from topologies.happening import Happening, Piece, level_of, own_key, piece_key, place
+from topologies.happening import Happening, Piece, leading, level_of, own_key, piece_key, place
 from topologies.incident_settings import IncidentSettings
 from topologies.rule_facts import RuleFacts
 
 #: No evidence is less precise than a city is wide; such a radius is garbage and the rule's own is taken.
 _WIDEST_M = 100_000.0
+
+DAY_MS = 86_400_000
+#: Raises remembered of one alarm; a family's ``latch_after`` beyond it would never be reached.
+_RAISES_KEPT = 20
 
 DueKind = Literal["resolve", "confirm", "handle", "forget"]
 
@@ -52,6 +56,8 @@ def piece_of(signal: Signal, facts: RuleFacts, group: str | None) -> Piece:
         historical=signal.historical,
         resolve_after_ms=facts.resolve_after_ms,
         until=signal.arrival_ts + facts.resolve_after_ms if signal.momentary else 0,
+        lends=not facts.opens,
+        raises=[signal.arrival_ts],
         lat=spot[0] if spot else None,
         lon=spot[1] if spot else None,
         grid_code=signal.grid_code,
@@ -78,8 +84,10 @@ def take(incident: Happening, piece: Piece, witnesses_kept: int) -> str | None:
     else:
         if not held.active:
             why = "returned"
-        elif held.level != piece.level:
-            why = "level_changed"
+            piece.raises = [at for at in held.raises if at > piece.raises[0] - DAY_MS][-_RAISES_KEPT:] + piece.raises
+        else:
+            piece.raises = held.raises
+            why = "level_changed" if held.level != piece.level else None
         piece.first_ts = min(held.first_ts, piece.first_ts)
         piece.last_ts = max(held.last_ts, piece.last_ts)
         piece.historical = held.historical and piece.historical
@@ -90,9 +98,9 @@ def take(incident: Happening, piece: Piece, witnesses_kept: int) -> str | None:
         why = "new_source"
     elif held is None and piece.momentary and not _tells_more(incident, piece):
         why = None  # the same caller again: counted, not told
-    if piece.momentary:
+    if piece.momentary and not piece.lends:
         incident.until = max(incident.until, piece.until)
-    if incident.historical and not piece.historical:
+    if incident.historical and not piece.historical and not piece.lends:
         incident.historical = False
         why = "live_evidence"
     if held is None or not held.active:
@@ -125,19 +133,28 @@ def clear(incident: Happening, piece: Piece, signal: Signal) -> str | None:
     piece.active = False
     piece.silent_since = 0
     piece.last_ts = max(piece.last_ts, signal.ts)
-    piece.until = signal.arrival_ts + piece.resolve_after_ms
-    incident.until = max(incident.until, piece.until)
+    piece.until = signal.arrival_ts + max(piece.resolve_after_ms, incident.reopen_ms if incident.latched else 0)
+    if not piece.lends:
+        incident.until = max(incident.until, piece.until)
     count_standing(incident)
-    return "cleared" if incident.standing else "all_cleared"
+    return "cleared" if incident.standing or piece.lends else "all_cleared"
 
 
 def count_standing(incident: Happening) -> None:
     """Alarms that stand, and the status that follows from it."""
-    incident.standing = sum(1 for piece in incident.pieces.values() if piece.active and not piece.momentary)
+    own = leading(incident.pieces.values())
+    incident.standing = sum(1 for piece in own if piece.active and not piece.momentary)
     if not incident.is_open:
         return
-    alarms = any(not piece.momentary for piece in incident.pieces.values())
+    alarms = any(not piece.momentary for piece in own)
     incident.status = "recovering" if alarms and not incident.standing else incident.handling
+
+
+def chatters(piece: Piece, latch_after: int | None) -> bool:
+    """Raised so often within a day that one more raise tells nobody anything (domain E1-7)."""
+    return (
+        latch_after is not None and len(piece.raises) >= latch_after and piece.raises[-1] - piece.raises[-latch_after] <= DAY_MS
+    )
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -146,8 +163,10 @@ def count_standing(incident: Happening) -> None:
 def next_due(incident: Happening, settings: IncidentSettings) -> tuple[int, DueKind] | None:
     """The incident's next timer; at one time a deadline is told before the end."""
     if not incident.is_open:
-        keep = settings.hand_closed_s if incident.closed_by_hand and incident.standing else settings.reopen_s
-        return incident.closed_at + round(keep * 1000), "forget"
+        keep = incident.reopen_ms or round(settings.reopen_s * 1000)
+        if incident.closed_by_hand and incident.standing:
+            keep = max(keep, round(settings.hand_closed_s * 1000))
+        return incident.closed_at + keep, "forget"
     due: tuple[int, DueKind] | None = None
     if not incident.standing:
         due = (incident.until, "resolve")
@@ -221,6 +240,7 @@ def reopen(incident: Happening, at: int, facts: RuleFacts | None, settings: Inci
     incident.closed_by_hand = False
     incident.handling = incident.status = "open"
     incident.handled = False
+    incident.latched = False
     incident.passed, incident.overdue = [], []
     incident.confirm_by = incident.dispatch_by = incident.handle_by = 0
     last = max((piece.resolve_after_ms for piece in incident.pieces.values()), default=0)

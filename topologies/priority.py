@@ -28,6 +28,9 @@ def priority(incident: Happening, weights: Weights) -> Priority:
     if incident.overdue:
         score += weights.overdue
         because += [f"{kind} overdue" for kind in incident.overdue]
+    if incident.latched:
+        score -= weights.chatter
+        because.append("chatters: raised again and again within a day")
     silent = sum(1 for piece in active if piece.silent_since)
     if silent:
         because.append(f"{silent} of its sensors silent since")

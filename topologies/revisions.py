@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from detectors.families import Escalation
+from detectors.families import Escalation, Family
 from streams.records import IncidentEvent
 from topologies import life_cycle
 from topologies.decided import Decided
 from topologies.escalate import counted, judge
-from topologies.happening import Happening, Piece, severity
+from topologies.happening import Happening, Piece, leading, severity
 from topologies.incident_body import best_place, body
 from topologies.incident_settings import IncidentSettings
 from topologies.reference import Assets
@@ -27,21 +27,32 @@ class Revisions:
     def would_change(self, incident: Happening) -> bool:
         """Whether the level would be another one if it were judged now (a value has changed, nothing else has)."""
         family = self._table.family(incident.family)
-        return bool(family.escalate) and judge(incident, family, counted(incident))[0] != incident.level
+        guests = self._guests(incident)
+        if not family.escalate and not any(guest.escalate for guest in guests):
+            return False
+        return judge(incident, family, counted(incident), guests)[0] != incident.level
+
+    def _guests(self, incident: Happening) -> list[Family]:
+        """Families of its guests' evidence, whose escalations go on to count."""
+        named = {piece.family for piece in incident.pieces.values()}
+        return [
+            self._table.family(guest.family) for guest in self._table.family(incident.family).guest if guest.family in named
+        ]
 
     def revise(self, incident: Happening, event: IncidentEvent, why: str, at: int) -> None:
         """Judge the incident as it stands now, and emit unless it is only one more of many sources."""
         before = incident.level
         held_before = incident.escalations
         active = counted(incident)
-        self._place(incident, active)
-        level, held, grounds = judge(incident, self._table.family(incident.family), active)
+        own = leading(active)
+        self._place(incident, own)
+        level, held, grounds = judge(incident, self._table.family(incident.family), active, self._guests(incident))
         incident.level, incident.raised_by_data = level, grounds
-        if active:
+        if own:
             incident.escalations = [escalation.name for escalation in held]
-            self._lead(incident, min(active, key=severity), held)
+            self._lead(incident, min(own, key=severity), held)
         elif not incident.rule and incident.pieces:
-            self._lead(incident, min(incident.pieces.values(), key=severity), held)
+            self._lead(incident, min(leading(incident.pieces.values()) or incident.pieces.values(), key=severity), held)
         if event in ("opened", "reopened"):
             life_cycle.set_deadlines(incident, self._table.named(incident.rule), at, self._settings)
         elif level < before:
@@ -61,7 +72,7 @@ class Revisions:
         return sources <= self._settings.every_source_until or sources >= incident.told * self._settings.then_growth
 
     def _place(self, incident: Happening, active: list[Piece]) -> None:
-        piece = best_place(active) or best_place(list(incident.pieces.values()))
+        piece = best_place(active) or best_place(leading(incident.pieces.values()))
         if piece is None or (piece.lat, piece.lon, piece.grid_code) == (incident.lat, incident.lon, incident.grid_code):
             return
         incident.lat, incident.lon, incident.grid_code = piece.lat, piece.lon, piece.grid_code

@@ -30,6 +30,8 @@ class RuleFacts:
     resolve_after_ms: int
     radius_m: float
     shadow: bool
+    #: False: evidence for the incidents of others only.
+    opens: bool
     #: The rule speaks of the device's own silence: its signals are folded (D9).
     silence: bool
 
@@ -62,6 +64,7 @@ class RuleTable:
                 resolve_after_ms=round(rule.resolve_after_s * 1000),
                 radius_m=rule.radius_m,
                 shadow=rule.shadow,
+                opens=rule.opens,
                 silence=rule.category == "device" and rule.detector.get("use") == "silence",
             )
             for rule in book.rules
@@ -85,6 +88,7 @@ class RuleTable:
             resolve_after_ms=round(settings.default_resolve_after_s * 1000),
             radius_m=settings.default_radius_m,
             shadow=False,
+            opens=True,
             silence=False,
         )
 
