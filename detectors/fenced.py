@@ -1,7 +1,8 @@
 """Base of detectors that know fences: which fences concern which vehicle, and which of them hold a position.
 
 A rule names fences by kind, by id, or by an attribute of the vehicle (``allowed_fences``, ``route``), whose value in the
-registry is one fence id or a list of them. A vehicle with that attribute is judged by its own fences only.
+registry is one fence id, a list of them, or the geometry itself. A vehicle with that attribute is judged by its own fences
+only.
 
 The fences come from outside by :meth:`Fenced.attach`, at the start and whenever the registry's sites have changed; they are
 reference data, not state, and stand in no snapshot.
@@ -9,14 +10,14 @@ reference data, not state, and stand in no snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from detectors.base import Detector, Params, Series
 from detectors.fence_grid import Index
-from detectors.fences import FenceSet
+from detectors.fences import FenceSet, inline_id
 from streams.batch import Bool, Float64, Int32, Int64
 
 
@@ -59,9 +60,12 @@ class Fenced(Detector[F]):
             if named is None:
                 self._own.pop(slot, None)
             else:
-                ids = (
-                    [named] if isinstance(named, str) else [str(each) for each in named] if isinstance(named, Iterable) else []
-                )
+                if isinstance(named, str):
+                    ids = [named]
+                elif isinstance(named, Mapping):  # a geometry in place of an id
+                    ids = [inline_id(self.series[slot].entity, self.params.attribute)]
+                else:
+                    ids = [str(each) for each in named] if isinstance(named, Iterable) else []
                 self._own[slot] = tuple(self.fences.named(ids))
         self._stale = True
 

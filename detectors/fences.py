@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -35,6 +35,13 @@ from streams.records import Asset
 MAX_POSITIONS = 200_000
 #: Up to so many fences, measuring to each is quicker than asking a tree for the nearest.
 FEW = 8
+#: Attributes that name fences of an asset's own; each may also hold the GeoJSON itself.
+INLINE = ("route", "duty", "allowed_fences")
+
+
+def inline_id(asset_id: str, attribute: str) -> str:
+    """Id of the fence that stands in an asset's own attribute."""
+    return f"{asset_id}#{attribute}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +152,22 @@ class FenceSet:
 
     @classmethod
     def from_assets(cls, assets: Iterable[Asset]) -> FenceSet:
-        """Fences of the registry: every period of every asset whose attributes name a ``fence``."""
+        """Fences of the registry: every period of every asset whose attributes name a ``fence``, and the geometries that
+        stand in place of an id (:data:`INLINE`)."""
         fences: list[Fence] = []
         problems: list[FenceProblem] = []
         for asset in assets:
             for period in asset.periods:
                 attributes = period.attributes
-                if not isinstance(attributes, Mapping) or attributes.get("fence") is None:
+                for name in INLINE:
+                    if isinstance(attributes.get(name), Mapping):
+                        held = {"fence_kind": name, "valid_from": period.from_, "valid_to": period.to}
+                        drawn = cls.from_geojson(attributes[name], inline_id(asset.asset_id, name), **held)
+                        # A feature's own id, or several features, are still this asset's one route.
+                        own = inline_id(asset.asset_id, name)
+                        fences += [replace(fence, fence_id=own, key=_key(own)) for fence in drawn.fences]
+                        problems += drawn.problems
+                if attributes.get("fence") is None:
                     continue
                 facts = {**attributes, "valid_from": period.from_, "valid_to": period.to}
                 facts.setdefault("fence_kind", asset.kind)
@@ -307,9 +323,12 @@ def read_fence(fence_id: str, geometry: Any, properties: Mapping[str, Any]) -> F
         return FenceProblem(fence_id, "bad_window", str(problem)[:200])
     parts = [part for part in shapely.get_parts(area) if shapely.get_dimensions(part) == 2]
     kind = str(properties.get("fence_kind") or properties.get("kind") or "fence")
-    key = int.from_bytes(hashlib.blake2b(fence_id.encode(), digest_size=8).digest(), "big") >> 1
     only = shapely.union_all(parts) if parts else shapely.Polygon()
-    return Fence(fence_id, kind, made, only, valid_from, valid_to, daily, limit, max(1, key))
+    return Fence(fence_id, kind, made, only, valid_from, valid_to, daily, limit, _key(fence_id))
+
+
+def _key(fence_id: str) -> int:
+    return max(1, int.from_bytes(hashlib.blake2b(fence_id.encode(), digest_size=8).digest(), "big") >> 1)
 
 
 def epoch_ms(moment: Any) -> int | None:

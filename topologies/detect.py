@@ -390,5 +390,7 @@ class _Told:
 
 
 def _fences(registry: Registry) -> FenceSet:
-    found = (registry.asset(facts.asset_id) for facts in registry.assets("site"))
+    """Of sites, and those drawn in the attributes of the vehicles and persons they concern."""
+    kinds = ("site", "vehicle", "person")
+    found = (registry.asset(facts.asset_id) for kind in kinds for facts in registry.assets(kind))
     return FenceSet.from_assets(asset for asset in found if asset is not None)

@@ -307,5 +307,3 @@ def test_a_device_that_returns_after_five_hours_reopens_its_incident() -> None:
 
 def test_a_latched_incident_ends_when_the_device_has_been_quiet() -> None:
     assert chatter(6).incidents[-1].status == "resolved"
-
-

@@ -33,7 +33,11 @@ def _fences(detector: Any) -> None:
 
 
 EXAMPLES: dict[str, list[Example]] = {
-    "threshold": [Example(), Example({"column": "speed_kmh"})],
+    "threshold": [
+        Example(),
+        Example({"column": "speed_kmh"}),
+        Example({"daily_from": "22:00", "daily_to": "06:00", "outside": 0.0}),
+    ],
     "rate_of_change": [
         Example({"window_s": 60}),
         Example({"window_s": 600, "motion": "either"}),
@@ -48,7 +52,7 @@ EXAMPLES: dict[str, list[Example]] = {
         Example({"window_s": 60, "warmup": 5}, baseline=True),
         Example({"window_s": 600, "warmup": 3, "freeze": 0.1, "scale": "unit", "side": "both"}),
     ],
-    "accumulation": [Example({"window_s": 60}), Example({"window_s": 3600, "least": 0.5})],
+    "accumulation": [Example({"window_s": 60}), Example({"window_s": 3600, "least": 0.5, "dry_s": 600})],
     "stuck": [Example(), Example({"eps": 0.01, "unit": "rows", "ignore_values": [0]})],
     "silence": [Example(), Example({"learn": True, "learn_rows": 5, "repeat_s": 7}), Example({"needed": 2, "heard_share": 0.5})],
     "stream_silence": [Example(), Example({"after_s": 30, "factor": 2, "longest": 1, "rows": 3})],

@@ -44,3 +44,8 @@ def test_a_report_without_a_number_says_nothing() -> None:
 
 def test_an_older_report_does_not_bring_back_a_part_that_has_left() -> None:
     assert sums(gauge(), (0, 1.0), (120, 2.0), (0, 9.0), (120, 1.0))[-1] == 3.0
+
+
+def test_while_it_rains_a_falling_sum_says_nothing() -> None:
+    found = sums(gauge(dry_s=1800.0), (0, 20.0), (61, 1.0), (80, 0.0), (92, 0.0))
+    assert found[0] == 20.0 and np.isnan(found[1]) and np.isnan(found[2]) and found[3] == 1.0

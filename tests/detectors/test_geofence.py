@@ -8,6 +8,7 @@ import pytest
 
 from detectors.fences import FenceSet
 from detectors.geofence import Geofence, GeofenceParams
+from streams.records import Asset
 from tests.detectors.vehicle_rows import HOUR, batch, measures, truck
 
 METRE = 1 / 111_195
@@ -179,3 +180,12 @@ def test_nonsense_in_every_column_raises_nothing():
         {"ts": 0, "lat": v, "lon": v, "status_bits": v, "accuracy_m": v, "load": v, "speed_kmh": v} for v in (1e308, -1, np.inf)
     ]
     assert len(measures(fenced(loaded_only=True, below_kmh=5, max_accuracy_m=10), nonsense)) == 3
+
+
+def test_a_route_drawn_in_the_trucks_own_attributes_is_its_route():
+    line = {"type": "LineString", "coordinates": [[117.0, 31.0], [117.1, 31.0]]}
+    period = {"from": 0, "city": "340100", "attributes": {"route": line}}
+    asset = msgspec.convert({"asset_id": "T1", "kind": "vehicle", "periods": [period]}, Asset)
+    detector = Geofence(GeofenceParams(attribute="route", mode="outside"), [truck(attributes={"route": line})])
+    detector.attach(FenceSet.from_assets([asset]))
+    assert measures(detector, [north(0, 0), north(500, 60)])[1] > 400
