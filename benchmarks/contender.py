@@ -76,7 +76,8 @@ async def citywatch(clock: Clock, bootstrap: str, topic: str) -> None:
     stage = DetectStage(TOPIC, 0, two_rules(), registry())
     settings = Settings()
     options = TransportOptions(fetch_wait_ms=settings.fetch_wait_ms, batch_records=settings.batch_records)
-    app = make_app(f"bench-{uuid.uuid4()}", bootstrap, options=options, datadir=tempfile.mkdtemp(prefix="citywatch-bench-"))
+    folder = tempfile.TemporaryDirectory(prefix="citywatch-bench-")
+    app = make_app(f"bench-{uuid.uuid4()}", bootstrap, options=options, datadir=folder.name)
     waiting: list[Any] = []
 
     async def detect(stream: Any) -> None:
@@ -121,10 +122,11 @@ async def plain_faust(clock: Clock, bootstrap: str, topic: str) -> None:
 
     for name in ("aiokafka", "faust", "mode"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    folder = tempfile.TemporaryDirectory(prefix="citywatch-bench-")
     app = faust.App(
         f"bench-{uuid.uuid4()}",
         broker=f"kafka://{bootstrap}",
-        datadir=tempfile.mkdtemp(prefix="citywatch-bench-"),
+        datadir=folder.name,
         store="memory://",
         web_enabled=False,
         topic_allow_declare=False,
