@@ -1,8 +1,8 @@
 """Silence: how long a series that ought to speak has said nothing (D9: no data is never "normal").
 
 Three numbers per feed: the expected interval, report after, give up after. This detector uses the first two; giving up is
-the shard's matter, which forgets the series. Time here is arrival time: a device whose clock is slow is not silent. But a single
-row that was on its way for longer than the time to report, where its series was quicker before, tells nothing of now.
+the shard's matter, which forgets the series. Time here is arrival time: a device whose clock is slow is not silent. But a
+single row that was on its way for longer than the time to report, where its series was quicker before, tells nothing of now.
 
 * Report after: the registry's ``report_after_s``, else ``factor`` × the registry's ``interval_s``, else, where ``learn``
   says so, ``factor`` × the median interval seen so far. A series with none of these is not watched.
@@ -10,8 +10,8 @@ row that was on its way for longer than the time to report, where its series was
   is reported too. Others are watched from their first row.
 * A row measures 0 and so ends the alarm; a silent series is measured again every ``repeat_s``, so that longer silence can
   reach a more severe level.
-* With ``needed`` above 0 each silence says whose it is (:mod:`detectors.neighbours`): the device's own, or one of its gateway's or
-  its whole stream's, because the neighbours' reports that were due did not come either.
+* With ``needed`` above 0 each silence says whose it is (:mod:`detectors.neighbours`): the device's own, or one of its gateway's
+  or its whole stream's, because the neighbours' reports that were due did not come either.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _MEDIAN_STEP = 0.02
 class SilenceParams(Params, frozen=True):
     """``factor``: times the interval. ``learn``: for series of which the registry says nothing, after ``learn_rows`` rows.
 
-    ``needed``: reports of neighbours (and its own) that must have been due before a silence is told to be that of the gateway or
-    the stream, 0: never told. ``heard_share``: at most this share of them came.
+    ``needed``: reports of neighbours (and its own) that must have been due before a silence is told to be that of the
+    gateway or the stream, 0: never told. ``heard_share``: at most this share of them came.
     """
 
     factor: Annotated[float, Meta(ge=1)] = 3.0

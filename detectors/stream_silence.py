@@ -1,11 +1,11 @@
 """Silence of a whole stream of which nothing need be registered (PLT-01; D9: no data is never "normal").
 
-The runner shows the first record of every ten seconds that was not long on its way; what is measured is the time since the last of
-them, once it is longer than this stream has any reason for: ``after_s``, ``factor`` × its median gap, and ``longest`` × the
+The runner shows the first record of every ten seconds that was not long on its way; what is measured is the time since the last
+of them, once it is longer than this stream has any reason for: ``after_s``, ``factor`` × its median gap, and ``longest`` × the
 longest gap of about the last day. The longest gap is what a hotline's evening needs: its median stays that of the day.
 
-A stream that never came closer together than ``usual_s`` is sparse, and its silence says nothing; neither does that of one that has
-been heard less than ``rows`` times. A gap that was reported is not learned from.
+A stream that never came closer together than ``usual_s`` is sparse, and its silence says nothing; neither does that of one that
+has been heard less than ``rows`` times. A gap that was reported is not learned from.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class StreamSilenceParams(Params, frozen=True):
 
 @register
 class StreamSilence(Detector[StreamSilenceParams]):
-    """Measure: 0 on a row; on a tick, the seconds since the last row, of a stream silent for longer than it ever has reason to."""
+    """Measure: 0 on a row; on a tick, the seconds since the last row, of a stream silent for longer than it has reason to."""
 
     name: ClassVar[str] = "stream_silence"
     streams: ClassVar[frozenset[str]] = frozenset({"sensor", "vehicle", "video", "hotline"})

@@ -263,8 +263,8 @@ class Signal(Output, omit_defaults=True, kw_only=True):
     witness: str | None = None
     #: True where the alarm has no end of its own (a call, a dumping): the incident closes by quiet time.
     momentary: bool = False
-    #: Of a silence: whether the neighbours' reports that were due are missing too, in the whole stream or behind the gateway, or
-    #: came ("device"). Absent: too few were due to tell.
+    #: Of a silence: whether the neighbours' reports that were due are missing too, in the whole stream or behind the gateway,
+    #: or came ("device"). Absent: too few were due to tell.
     outage: Literal["stream", "gateway", "device"] | None = None
     registry_revision: int = 0
     historical: bool = False

@@ -70,7 +70,8 @@ def topic_signal(quiet: Signal | None, silent: list[Signal], topic: str, at: int
         unit="devices" if members else "s",
         gateway=None,
         witness=None,
-        explanation=f"stream {topic} silent ({len(partitions)} of its partitions say so): {what}; nothing since {moment(since)}",
+        explanation=f"stream {topic} silent ({len(partitions)} of its partitions say so): {what}; "
+        f"nothing since {moment(since)}",
     )
 
 

@@ -54,7 +54,11 @@ EXAMPLES: dict[str, list[Example]] = {
     ],
     "accumulation": [Example({"window_s": 60}), Example({"window_s": 3600, "least": 0.5, "dry_s": 600})],
     "stuck": [Example(), Example({"eps": 0.01, "unit": "rows", "ignore_values": [0]})],
-    "silence": [Example(), Example({"learn": True, "learn_rows": 5, "repeat_s": 7}), Example({"needed": 2, "heard_share": 0.5})],
+    "silence": [
+        Example(),
+        Example({"learn": True, "learn_rows": 5, "repeat_s": 7}),
+        Example({"needed": 2, "heard_share": 0.5}),
+    ],
     "stream_silence": [Example(), Example({"after_s": 30, "factor": 2, "longest": 1, "rows": 3})],
     "river_model": [
         Example({"warmup": 16, "retain": 32, "settings": {"n_trees": 3, "height": 4}}, bytes_per_slot=4096, baseline=True),
