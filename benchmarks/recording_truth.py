@@ -25,6 +25,8 @@ _DAY_MS = 86_400_000
 EXCURSION, MEDIAN_ROWS = 1.1, 201
 #: Excursions this near in place and time are one leak passed, or passed again.
 SAME_PLACE_M, SAME_TIME_S = 150.0, 1800.0
+#: Heavy rain: 50 mm in this many hours.
+RAIN_HOURS = 12
 
 
 def ms(text: str) -> int:
@@ -159,7 +161,7 @@ def methane(folder: Path) -> list[Hazard]:
     ]
 
 
-def rain(readings: Iterator[dict[str, Any]], least_mm: float = 50.0, hours: int = 12) -> list[Hazard]:
+def rain(readings: Iterator[dict[str, Any]], least_mm: float = 50.0, hours: int = RAIN_HOURS) -> list[Hazard]:
     """Every stretch in which a gauge's sum over ``hours`` is at least ``least_mm``; hourly gauges."""
     by_gauge: dict[str, list[tuple[int, float]]] = {}
     for one in readings:

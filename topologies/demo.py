@@ -26,7 +26,7 @@ from replay.truth import judge
 from streams.errors import Mend
 from streams.kafka import LogReader, Producer
 from streams.records import Incident
-from streams.topics import TOPICS
+from streams.topics import TOPICS, partition_counts
 from topologies.audit import Audit
 from topologies.demo_world import World
 
@@ -128,7 +128,10 @@ def run_demo(
 
     stop = threading.Event()
     began = time.monotonic()
-    with _interruptible(stop), World(port, _PLAYBACK if bag else None) as world:
+    # Played at full speed, partitions are days of the recording apart, and which signal finds which incident open would hang on
+    # it. With one partition a topic there is one order, that of the recording.
+    playing = (_PLAYBACK, dict.fromkeys(partition_counts(), 1)) if bag else ()
+    with _interruptible(stop), World(port, *playing) as world:
         say(f"broker {world.broker.bootstrap}   redis {world.redis.url}   http {world.http}/metrics")
         with Producer(world.broker.bootstrap, linger_ms=1.0) as producer:
             feed = _Recording(world, producer, bag) if bag is not None else _Simulated(producer, seed, scenario)

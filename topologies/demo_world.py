@@ -30,17 +30,20 @@ STOP_WITHIN_S = 4.0
 class World:
     """Broker, Redis and (after :meth:`start_worker`) a worker, on loopback.
 
-    ``port`` is that of /metrics, 0 for any free one. ``environment`` adds to the worker's settings.
+    ``port`` is that of /metrics, 0 for any free one. ``environment`` adds to the worker's settings. ``partitions``: of the
+    topics, where not those of the table.
     """
 
-    def __init__(self, port: int = 0, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, port: int = 0, environment: dict[str, str] | None = None, partitions: dict[str, int] | None = None
+    ) -> None:
         self.port = port or free_port()
         self._stack = contextlib.ExitStack()
         self._worker: subprocess.Popen[bytes] | None = None
         try:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="citywatch-demo-")))
             self.log = folder / "worker.log"
-            self.broker = self._stack.enter_context(EmbeddedBroker())
+            self.broker = self._stack.enter_context(EmbeddedBroker(partitions))
             self.redis = self._stack.enter_context(EmbeddedRedis(folder / "redis"))
         except BaseException:
             self._stack.close()
