@@ -18,7 +18,7 @@ import orjson
 from replay.simulate.effects import Hazard
 from replay.simulate.faults import FaultRates, Network
 from replay.simulate.fleet import Fleet
-from replay.simulate.hazards import LASTS_MIN, RECIPES, Scene
+from replay.simulate.hazards import LASTS_MIN, LEARNED_MIN, RECIPES, Scene
 from replay.simulate.layout import Layout
 from replay.simulate.people import QuietCameras, QuietPeople
 from replay.simulate.rhythm import Rhythm
@@ -97,10 +97,11 @@ class City:
         end_s = (self.end_ts - self.start_ts) / 1000 - 7_200.0
         plan = []
         for name in names:
-            room = end_s - quiet_s - 60.0 * LASTS_MIN[name]
+            first = max(quiet_s, 60.0 * LEARNED_MIN[name])
+            room = end_s - first - 60.0 * LASTS_MIN[name]
             draw = rng.random()
             if room > 0 or LASTS_MIN[name] <= 120.0:
-                plan.append((quiet_s + draw * max(room, 60.0), name))
+                plan.append((first + draw * max(room, 60.0), name))
         plan.sort()
         return [name for _, name in plan], [at for at, _ in plan]
 

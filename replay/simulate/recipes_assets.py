@@ -6,7 +6,7 @@ from replay.simulate.effects import Bend, Hazard, plateau, step_by
 from replay.simulate.scene import Scene, bent, limited, recipe
 
 
-@recipe("GAS-05-PLAIN")
+@recipe("GAS-05-PLAIN", learned_min=180)
 def regulator_without_set_point(scene: Scene, at: int) -> Hazard:
     change = scene.rng.uniform(0.8, 1.2)
     return bent(scene, "GAS-05-PLAIN", "gas", "gas_pressure_plain", at, 30, step_by(change), 3, f"outlet {change:+.2f} kPa")
@@ -39,11 +39,14 @@ def drain_overflows(scene: Scene, at: int) -> Hazard:
 
 @recipe("DRN-02-RISE")
 def drain_rises(scene: Scene, at: int) -> Hazard:
-    rise = 0.5 * scene.factor(1.2, 1.6)
-    return bent(scene, "DRN-02-RISE", "drainage", "drain_level", at, 60, step_by(rise), 3, f"+{rise:.1f} m at once", 300)
+    per_minute = 0.05 * scene.factor(1.1, 1.6)
+    return bent(
+        scene, "DRN-02-RISE", "drainage", "drain_level", at, 60,
+        lambda seconds, normal: normal + per_minute * min(seconds / 60, 25.0), 3, f"+{per_minute * 10:.2f} m in 10 min", 60,
+    )  # fmt: skip
 
 
-@recipe("HEA-01-MAKEUP")
+@recipe("HEA-01-MAKEUP", learned_min=180)
 def makeup_flow_jumps(scene: Scene, at: int) -> Hazard:
     return bent(
         scene, "HEA-01-MAKEUP", "heat", "makeup_flow", at, 90, plateau(9.0 * scene.factor()), 3, "make-up flow doubled", 120
@@ -78,7 +81,7 @@ def bridge_sags(scene: Scene, at: int) -> Hazard:
     )
 
 
-@recipe("BRG-01-PLAIN")
+@recipe("BRG-01-PLAIN", learned_min=180)
 def bridge_strain_unusual(scene: Scene, at: int) -> Hazard:
     return bent(scene, "BRG-01-PLAIN", "bridge", "strain_plain", at, 60, step_by(160.0), 4, "strain far from its usual values")
 
@@ -89,7 +92,7 @@ def crack_widens(scene: Scene, at: int) -> Hazard:
     return bent(scene, "BRG-03", "bridge", "crack_width", at, 150, step_by(change), 3, f"crack {change:+.2f} mm")
 
 
-@recipe("BRG-04")
+@recipe("BRG-04", learned_min=180)
 def bridge_tilts(scene: Scene, at: int) -> Hazard:
     return bent(scene, "BRG-04", "bridge", "tilt", at, 60, step_by(0.05 * scene.factor(2.0, 4.0)), 2, "tilt step of a bridge")
 
@@ -169,14 +172,14 @@ def rain(scene: Scene, name: str, at: int, minutes: float, mm_per_5_min: float, 
     return hazard
 
 
-@recipe("IND-01")
+@recipe("IND-01", learned_min=180)
 def unknown_metric_unusual(scene: Scene, at: int) -> Hazard:
     return bent(
         scene, "IND-01", "indicator", "soil_moisture", at, 60, step_by(35.0), 4, "a metric nobody told us of goes astray"
     )
 
 
-@recipe("IND-01-MACHINE")
+@recipe("IND-01-MACHINE", learned_min=180)
 def pump_runs_dry(scene: Scene, at: int) -> Hazard:
     """No single sensor is far off; together they have never been like this."""
     place = scene.layout.groups[scene.free("indicator", scene.layout.groups)]

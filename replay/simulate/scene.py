@@ -113,14 +113,17 @@ Recipe = Callable[[Scene, int], Hazard]
 RECIPES: dict[str, Recipe] = {}
 #: Minutes from a hazard's beginning to its end, where they are more than two hours: a short city has no room for it.
 LASTS_MIN: dict[str, float] = {}
+#: Minutes of normal life a hazard needs in front of it: what is unusual can only be told from what is usual.
+LEARNED_MIN: dict[str, float] = {}
 
 
-def recipe(name: str, lasts_min: float = 120.0) -> Callable[[Recipe], Recipe]:
-    """Decorator: the function is the recipe of hazard ``name`` and takes at most ``lasts_min`` minutes."""
+def recipe(name: str, lasts_min: float = 120.0, learned_min: float = 0.0) -> Callable[[Recipe], Recipe]:
+    """Decorator: the function is the recipe of hazard ``name``; see ``LASTS_MIN`` and ``LEARNED_MIN``."""
 
     def add(function: Recipe) -> Recipe:
         RECIPES[name] = function
         LASTS_MIN[name] = lasts_min
+        LEARNED_MIN[name] = learned_min
         return function
 
     return add
