@@ -38,9 +38,6 @@ from topologies.worker_shard import Shard, ShardPlace
 
 log = logging.getLogger(__name__)
 
-#: In playback a partition counts as dead when it is a month of the recording behind the fastest.
-_PLAYBACK_STALL_S = 30 * 86_400.0
-
 #: Base names of the topics the worker reads through Faust, one agent each.
 CONSUMED = (*(topic.base for topic in BY_STREAM.values()), "signals", "mutes", "feedback")
 
@@ -83,10 +80,7 @@ class Builder:
             if stream not in BY_STREAM:
                 part(_Streams, {stream: {}}, "gate")
         self._gate = {stream: gate_settings(settings, stream) for stream in BY_STREAM}
-        # A recording is read partition by partition, as fast as it goes: one may be days of the recording behind another and is
-        # not dead. Timers wait for it, or an incident would resolve before its own later signals are read.
-        stall = {"stall_s": _PLAYBACK_STALL_S} if settings.playback else {}
-        self._incident = part(IncidentSettings, {**stall, **settings.incident}, "incident")
+        self._incident = part(IncidentSettings, settings.incident, "incident")
         self._detect = part(
             DetectSettings, settings.detect, "detect", default_city=settings.default_city, topic_prefix=settings.topic_prefix
         )
