@@ -23,6 +23,8 @@ REGISTERED_FROM = 1_577_836_800_000  # 2020-01-01: before every recording anyone
 SENSORS_PER_GATEWAY = 25
 #: How many things of a kind carry sensors that belong together.
 GROUPS = {"bridge": 8, "pump": 2}
+#: Every so many cameras one looks at a footway.
+FOOTWAY_CAMERAS = 10
 #: Work sites, each with its tip and the route between them.
 SECTORS = 8
 
@@ -207,7 +209,8 @@ class Layout:
         taken: list[tuple[float, float]] = []
         for number in range(count):
             lat, lon = self._apart(taken, 900.0)
-            self.cameras.append(Place(f"CAM-{number:04d}", "camera", lat, lon))
+            place = {"attributes": {"place": "footway"}} if number % FOOTWAY_CAMERAS == FOOTWAY_CAMERAS - 1 else {}
+            self.cameras.append(Place(f"CAM-{number:04d}", "camera", lat, lon, place))
 
     def _place_vehicles(self, count: int) -> None:
         fleets = (("muck_truck", 0.4), ("sanitation", 0.27), ("patrol", 0.2), ("bus", 0.1), ("rescue", 0.03))

@@ -172,6 +172,14 @@ def rain(scene: Scene, name: str, at: int, minutes: float, mm_per_5_min: float, 
     return hazard
 
 
+@recipe("MHC-01-OFF")
+def footway_cover_tilts(scene: Scene, at: int) -> Hazard:
+    value = 15.0 * scene.factor(1.05, 4.0)
+    return bent(
+        scene, "MHC-01-OFF", "cover", "cover_footway", at, 60, plateau(value, 1), 3, f"cover tilted {value:.0f} deg", 20
+    )
+
+
 @recipe("IND-01", learned_min=180)
 def unknown_metric_unusual(scene: Scene, at: int) -> Hazard:
     return bent(

@@ -255,9 +255,12 @@ def site_dusty(scene: Scene, at: int) -> Hazard:
 
 @recipe("CON-02")
 def site_noisy(scene: Scene, at: int) -> Hazard:
-    return bent(
-        scene, "CON-02", "site", "noise", at, 75, plateau(70.0 * scene.factor(1.08, 1.4), 60), 4, "noise beyond the day limit"
+    value = 70.0 * scene.factor(1.08, 1.4)
+    hazard = bent(scene, "CON-02", "site", "noise", at, 75, plateau(value, 60), 4, "noise beyond the day limit")
+    hazard.calls = scene.calls(
+        at + 600_000, hazard.lat, hazard.lon, ["工地施工噪音太大，影响休息", "工地打桩扰民"], 300, 100
     )
+    return hazard
 
 
 @recipe("CON-03")

@@ -33,7 +33,14 @@ def fire_called_and_seen(scene: Scene, at: int) -> Hazard:
 
 @recipe("STR-01")
 def vendor_seen(scene: Scene, at: int) -> Hazard:
-    return seen(scene, "STR-01", "order", "vendor", at, 0.85, 20, 60, 4)
+    hazard = seen(scene, "STR-01", "order", "vendor", at, 0.85, 20, 60, 4)
+    hazard.calls = scene.calls(at + 600_000, hazard.lat, hazard.lon, ["流动摊贩占道经营，路都堵了"], 60, 40)
+    return hazard
+
+
+@recipe("MHC-VIDEO-OFF")
+def cover_missing_on_a_footway(scene: Scene, at: int) -> Hazard:
+    return seen(scene, "MHC-VIDEO-OFF", "cover", "manhole_missing", at, 0.86, 12, 30, 3, place="footway")
 
 
 @recipe("STR-GARBAGE")
@@ -110,6 +117,12 @@ def officer_in_need(scene: Scene, at: int) -> Hazard:
 def truck_off_its_route(scene: Scene, at: int) -> Hazard:
     drive = _passing(30.0, load_state="full", lid_state="closed", hopper_state="down")
     return driven(scene, "MUC-01", "muck", "muck_truck", at, 10, 3, "loaded truck far from its route", drive)
+
+
+@recipe("MUC-01-ALARM")
+def terminal_reports_a_detour(scene: Scene, at: int) -> Hazard:
+    drive = _passing(30.0, load_state="full", lid_state="closed", hopper_state="down", alarm_bits=1 << 23)
+    return driven(scene, "MUC-01-ALARM", "muck", "muck_truck", at, 10, 3, "terminal reports a route deviation", drive)
 
 
 @recipe("MUC-06")

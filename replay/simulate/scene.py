@@ -53,8 +53,10 @@ class Scene:
         members = self._by_kind[kind]
         return members[self.free(category, [self.layout.sensors[i] for i in members])]
 
-    def camera(self, category: str) -> Place:
-        return self.layout.cameras[self.free(category, self.layout.cameras)]
+    def camera(self, category: str, place: str | None = None) -> Place:
+        """An unused camera whose registered ``place`` is this one (None: that has none)."""
+        cameras = [camera for camera in self.layout.cameras if camera.facts.get("attributes", {}).get("place") == place]
+        return cameras[self.free(category, cameras)]
 
     def vehicle(self, kind: str) -> int:
         fleet = [i for i, v in enumerate(self.layout.vehicles) if v.facts["attributes"]["vehicle_kind"] == kind]
@@ -163,10 +165,19 @@ def limited(
 
 
 def seen(
-    scene: Scene, name: str, category: str, kind: str, at: int, confidence: float, count: int, every_s: float, level: int
+    scene: Scene,
+    name: str,
+    category: str,
+    kind: str,
+    at: int,
+    confidence: float,
+    count: int,
+    every_s: float,
+    level: int,
+    place: str | None = None,
 ) -> Hazard:
-    """A hazard that one camera sees again and again."""
-    camera = scene.camera(category)
+    """A hazard that one camera sees again and again; ``place`` is where the camera looks, by its registry entry."""
+    camera = scene.camera(category, place)
     end = at + int(1000 * every_s * count)
     hazard = Hazard(
         scene.name(name), category, camera.lat, camera.lon, 100.0, at, end, level, [camera.id], f"video: {kind}", "video"
