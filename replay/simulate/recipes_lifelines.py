@@ -257,9 +257,7 @@ def site_dusty(scene: Scene, at: int) -> Hazard:
 def site_noisy(scene: Scene, at: int) -> Hazard:
     value = 70.0 * scene.factor(1.08, 1.4)
     hazard = bent(scene, "CON-02", "site", "noise", at, 75, plateau(value, 60), 4, "noise beyond the day limit")
-    hazard.calls = scene.calls(
-        at + 600_000, hazard.lat, hazard.lon, ["工地施工噪音太大，影响休息", "工地打桩扰民"], 300, 100
-    )
+    hazard.calls = scene.calls(at + 600_000, hazard.lat, hazard.lon, ["工地施工噪音太大，影响休息", "工地打桩扰民"], 300, 100)
     return hazard
 
 
