@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from replay import command_options as options
+from replay import simulate_commands
 from streams.errors import Mend
 
 if TYPE_CHECKING:
@@ -32,12 +32,7 @@ def add_parser(subparsers: Any) -> None:
         add_options(one)
         one.add_argument("--json", action="store_true", help="one JSON document on standard output")
         one.set_defaults(run=run)
-    try:
-        importlib.import_module("replay.simulate.commands").add_parser(actions)
-    except ModuleNotFoundError as missing:
-        # A wheel may leave the simulated city out; everything else must still work.
-        if not str(missing.name).startswith("replay.simulate"):
-            raise
+    simulate_commands.add_parser(actions)
 
 
 # --- what they do -----------------------------------------------------------------------------------------------------------

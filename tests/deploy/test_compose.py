@@ -67,3 +67,13 @@ def test_settings_of_the_worker_service_are_settings_citywatch_knows(compose: di
 
     settings = load(environ=compose["services"]["worker"]["environment"])
     assert settings.broker == "kafka:19092"
+
+
+def test_every_command_of_the_file_is_one_citywatch_knows(compose: dict[str, Any]) -> None:
+    import citywatch
+
+    commands = [service["command"] for service in compose["services"].values() if "build" in service]
+    assert ["worker"] in commands
+    for words in commands:
+        parsed = citywatch._parser(words[0]).parse_args(words)
+        assert callable(parsed.run)

@@ -1,16 +1,23 @@
-"""``citywatch replay simulate``: a city by seed, with its truth."""
+"""``citywatch replay simulate``: a city by seed, with its truth, as files or live into a broker."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
+import threading
+import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from streams.errors import Mend
+
+if TYPE_CHECKING:
+    from replay.simulate.city import City
 
 EXAMPLE = (
     "example: citywatch replay simulate --seed 7 --hours 24 --out var/city7 && citywatch replay run var/city7 --out var/run7"
@@ -24,7 +31,11 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty or new directory")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="an empty or new directory")
+    parser.add_argument(
+        "--live", action="store_true", help="feed the broker at the pace of the clock instead, until the end or Ctrl-C"
+    )
+    parser.add_argument("--broker", default=os.environ.get("CITYWATCH_BROKER", "127.0.0.1:9092"), help="with --live")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--start", default="2026-03-02T00:00:00+08:00", metavar="TIME", help="RFC 3339 with offset")
@@ -50,30 +61,51 @@ def start_of(text: str) -> int:
     return int(when.timestamp() * 1000)
 
 
-def simulate(arguments: argparse.Namespace) -> int:
+def city_of(arguments: argparse.Namespace, start_ts: int) -> City:
+    """The city the options describe. Raises :class:`Mend` where it cannot be."""
     from replay.simulate.city import City
+
+    recipes = {"all": None, "quiet": []}.get(arguments.scenario, arguments.scenario.split(","))
+    size = (arguments.hours, arguments.sensors, arguments.vehicles, arguments.cameras)
+    try:
+        return City(arguments.seed, start_ts, *size, recipes=recipes)
+    except ValueError as problem:
+        raise Mend(str(problem), "--scenario", "citywatch replay simulate --list shows the names") from None
+
+
+def live(arguments: argparse.Namespace) -> int:
+    """Registry first, then every record when its time has come."""
+    from replay.feeder import feed_live, send_registry
+    from streams.kafka import Producer, check_broker
+
+    check_broker(arguments.broker)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    city = city_of(arguments, int(time.time() * 1000))
+    with Producer(arguments.broker) as producer:
+        assets = send_registry(producer, city.registry)
+        print(f"{arguments.broker}: {assets:,} assets registered, feeding until Ctrl-C", flush=True)
+        sent = feed_live(producer, city.stream(), stop=stop)
+    print(f"{sent:,} records fed")
+    return 0
+
+
+def simulate(arguments: argparse.Namespace) -> int:
     from replay.simulate.export import write_jsonl
     from replay.simulate.hazards import RECIPES
 
     if arguments.list:
         print("\n".join(RECIPES))
         return 0
+    if arguments.live:
+        return live(arguments)
+    if arguments.out is None:
+        raise Mend("no place to write to", "--out", "name an empty or new directory, or feed a broker with --live")
     out: Path = arguments.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise Mend("is not an empty directory", str(out), "name a new one, or empty it")
-    recipes = {"all": None, "quiet": []}.get(arguments.scenario, arguments.scenario.split(","))
-    try:
-        city = City(
-            arguments.seed,
-            start_of(arguments.start),
-            arguments.hours,
-            arguments.sensors,
-            arguments.vehicles,
-            arguments.cameras,
-            recipes=recipes,
-        )
-    except ValueError as problem:
-        raise Mend(str(problem), "--scenario", "citywatch replay simulate --list --out . shows the names") from None
+    city = city_of(arguments, start_of(arguments.start))
     show = sys.stderr.isatty() and not arguments.json
 
     def progress(records: int, arrival_ts: int) -> None:
