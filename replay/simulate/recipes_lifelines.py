@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from replay.simulate.effects import Hazard, plateau, step_by
+from replay.simulate.rhythm import DAY_MS
 from replay.simulate.scene import Scene, bent, called, limited, recipe, seen
+
+#: 23:00 at +08:00, as milliseconds of the UTC day.
+NIGHT_MS = 15 * 3_600_000
+
 
 # --- gas
 
@@ -259,6 +264,14 @@ def site_noisy(scene: Scene, at: int) -> Hazard:
     hazard = bent(scene, "CON-02", "site", "noise", at, 75, plateau(value, 60), 4, "noise beyond the day limit")
     hazard.calls = scene.calls(at + 600_000, hazard.lat, hazard.lon, ["工地施工噪音太大，影响休息", "工地打桩扰民"], 300, 100)
     return hazard
+
+
+@recipe("CON-02-NIGHT", lasts_min=1_560)
+def site_noisy_by_night(scene: Scene, at: int) -> Hazard:
+    """Allowed by day, not between 22:00 and 06:00: begins at the next 23:00 local time."""
+    night = at + (NIGHT_MS - at) % DAY_MS
+    value = 55.0 * scene.factor(1.08, 1.2)
+    return bent(scene, "CON-02-NIGHT", "site", "noise", night, 75, plateau(value, 60), 4, f"{value:.0f} dB by night")
 
 
 @recipe("CON-03")

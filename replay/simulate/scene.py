@@ -17,6 +17,8 @@ from replay.simulate.people import QuietCameras, QuietPeople, nearby
 
 #: Two hazards of one category keep this distance, so that each is a happening of its own.
 APART_M = 1_500.0
+#: Rain is one happening over kilometres.
+APART_OF = {"weather": 6_000.0}
 
 
 class Scene:
@@ -39,7 +41,8 @@ class Scene:
         """Index of an unused place, away from other hazards of the category where the city has room."""
         order = self.rng.permutation(len(places))
         taken = self._spots.setdefault(category, [])
-        for least in (APART_M, APART_M / 2, 0.0):
+        apart = APART_OF.get(category, APART_M)
+        for least in (apart, apart / 2, 0.0):
             for i in order.tolist():
                 place = places[i]
                 free = place.id not in self._used
