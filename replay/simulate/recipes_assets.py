@@ -149,7 +149,7 @@ def tank_empties(scene: Scene, at: int) -> Hazard:
 
 @recipe("RAI-01-3H", lasts_min=210)
 def rain_in_three_hours(scene: Scene, at: int) -> Hazard:
-    return rain(scene, "RAI-01-3H", at, 200, 50.0 * scene.factor(1.1, 1.8) / 36, 2)
+    return rain(scene, "RAI-01-3H", at, 200, 50.0 * scene.factor(1.5, 1.9) / 36, 2)
 
 
 @recipe("RAI-01-6H", lasts_min=400)
