@@ -18,7 +18,7 @@ from replay.bag import BagWriter
 from streams.batch import Headers, RawBatch
 from streams.codec import decode_record
 from streams.errors import Mend
-from streams.kafka import blocking_consumer, check_broker
+from streams.kafka import blocking_consumer, check_broker, read_topic
 from streams.records import Asset
 from streams.topics import TOPICS, topic_name, topic_prefix
 from streams.transport_raw import ARRIVAL_HEADER
@@ -85,7 +85,8 @@ def record(
             for home in homes:
                 writer.manifest.partitions[home.topic] = max(writer.manifest.partitions.get(home.topic, 0), home.partition + 1)
             if from_now:
-                _snapshot(broker, prefix, writer)
+                if topic_name("registry", prefix) in there:
+                    _snapshot(broker, prefix, writer)
                 consumer.seek_to_end(*homes)
             until = _take(consumer, homes, ends, writer, result, seconds, follow, playback, stop, progress)
             writer.close(until=None if playback else until)
@@ -155,17 +156,13 @@ def _batch(topic: str, partition: int, messages: list[Any], playback: bool) -> R
 
 def _snapshot(broker: str, prefix: str, writer: BagWriter) -> None:
     """The registry as it stands: a recording that begins in the middle of the log needs what was said before."""
-    consumer: Any = blocking_consumer(broker, topic_name("registry", prefix), consumer_timeout_ms=2_000)
     assets: dict[str, Asset] = {}
     revision = 0
-    try:
-        for message in consumer:
-            revision = message.offset + 1
-            asset = None if message.value is None else decode_record(Asset, message.value)
-            if isinstance(asset, Asset):
-                assets[asset.asset_id] = asset
-            elif not isinstance(asset, Cause):
-                assets.pop((message.key or b"").decode("utf-8", "replace"), None)
-    finally:
-        consumer.close()
+    for record in read_topic(broker, topic_name("registry", prefix)):
+        revision = record.offset + 1
+        asset = None if record.value is None else decode_record(Asset, record.value)
+        if isinstance(asset, Asset):
+            assets[asset.asset_id] = asset
+        elif not isinstance(asset, Cause):
+            assets.pop((record.key or b"").decode("utf-8", "replace"), None)
     writer.registry([assets[name] for name in sorted(assets)], revision)

@@ -11,6 +11,7 @@ from replay.opening import open_recording
 from replay.play import GroupLag, Player
 from replay.record import record
 from streams.batch import RawBatch
+from streams.codec import encode
 from streams.embedded.broker import EmbeddedBroker
 from streams.errors import Mend
 from streams.kafka import Producer, read_topic
@@ -85,6 +86,29 @@ def test_recording_ends_at_the_high_water(tmp_path: Path, broker: str) -> None:
         producer.flush_acknowledged()
     recorded = record(broker, tmp_path / "b", topics=[READINGS])
     assert (recorded.records, recorded.stopped_by) == ({READINGS: 1}, "high_water")
+
+
+def test_a_recording_from_now_on_begins_with_the_registry_as_it_stands(tmp_path: Path, broker: str) -> None:
+    assets = [Asset(name, "sensor", [Period(from_=0, city=city)]) for name, city in (("S1", "1"), ("S2", "2"), ("S1", "3"))]
+    with Producer(broker) as producer:
+        for asset in assets:
+            producer.send("city.registry", encode(asset), key=asset.asset_id)
+        producer.send("city.registry", b"{", key="S3")
+        producer.send("city.registry", encode(Asset("S4", "sensor", [])), key="S4")
+        producer.send("city.registry", None, key="S4")
+        producer.send(READINGS, b"{}", key="S1")
+        producer.flush_acknowledged()
+    record(broker, tmp_path / "b", from_now=True, seconds=0.1)
+    kept = open_recording(tmp_path / "b")
+    assert kept.manifest.counts == {}
+    assert kept.manifest.registry_revision == 6
+    assert [(asset.asset_id, asset.periods[0].city) for asset in kept.registry()] == [("S1", "3"), ("S2", "2")]
+
+
+def test_a_recording_from_now_on_needs_no_registry(tmp_path: Path) -> None:
+    with EmbeddedBroker({READINGS: 1}) as embedded:
+        recorded = record(embedded.bootstrap, tmp_path / "b", topics=[READINGS], from_now=True, seconds=0.1)
+    assert recorded.stopped_by == "seconds"
 
 
 def test_recording_for_some_seconds_ends_in_good_order(tmp_path: Path, broker: str) -> None:

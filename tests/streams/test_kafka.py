@@ -123,7 +123,7 @@ def test_a_topic_that_is_not_there_is_said_with_its_mend(broker):
 def test_the_blocking_consumer_reads_from_the_beginning(broker, producer):
     producer.send("one", b"for the recorder")
     producer.flush_acknowledged(20)
-    consumer = blocking_consumer(broker.bootstrap, "one", consumer_timeout_ms=2_000)
+    consumer = blocking_consumer(broker.bootstrap, "one", consumer_timeout_ms=20_000)
     try:
         assert next(iter(consumer)).offset == 0
     finally:
