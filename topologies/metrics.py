@@ -95,7 +95,11 @@ class Metrics:
         self.incidents_open = gauge("citywatch_incidents_open", "Open incidents.", "category", "level")
         self.outbox_depth = gauge("citywatch_outbox_depth", "Deliveries that wait.", "sink")
         self.consumer_lag = gauge("citywatch_consumer_lag_records", "Records in the log that are not decided.", "topic")
-        self.watermark_lag = gauge("citywatch_watermark_lag_seconds", "Now minus the slowest watermark.", "stream")
+        self.watermark_lag = gauge(
+            "citywatch_watermark_lag_seconds",
+            "How far the slowest partition with unread records is behind, beyond the lateness its stream is allowed.",
+            "stream",
+        )
         self.entities = gauge("citywatch_entities", "Entities with state.", "stream")
         self.rules_reload = gauge("citywatch_rules_last_reload_successful", "1 when the rules on disk are the rules in use.")
         gauge("citywatch_checkpoint_age_seconds", "Since every shard was last checkpointed.").set_function(

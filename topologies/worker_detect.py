@@ -64,6 +64,7 @@ class DetectShard(Shard):
         )
         #: As the last batch left them, for the gauges.
         self.watermark: int | None = None
+        self.lateness_ms = round(stage.settings.lateness_s.get(self.stream, 60.0) * 1000)
         self.entities = 0
 
     def decide(self, batch: RawBatch, received: int) -> None:
