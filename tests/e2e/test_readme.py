@@ -10,6 +10,7 @@ import gzip
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tests.e2e.conftest import World
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CITYWATCH = [sys.executable, "-m", "citywatch"]
+KCAT = shutil.which("kcat")
 
 
 def blocks(language: str) -> list[str]:
@@ -87,6 +89,40 @@ def test_make_demo_shows_incidents_and_ends_with_ctrl_c_leaving_no_process() -> 
     assert left.stdout == ""
     with pytest.raises(OSError):
         urllib.request.urlopen(f"{http}/healthz", timeout=2)
+
+
+@pytest.mark.skipif(KCAT is None, reason="kcat (Debian package kcat) is not on the PATH")
+def test_another_kafka_client_reads_the_demo_incidents() -> None:
+    demo = subprocess.Popen(
+        [*CITYWATCH, "demo"], cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert demo.stdout is not None
+        broker = None
+        told: set[str] = set()
+        for line in demo.stdout:
+            if found := re.match(r"broker (\S+) ", line):
+                broker = found[1]
+            if found := re.search(r" opened .*(\d{6}-\d{8}-[A-Z_]+-[0-9a-f]{8}) r1 ", line):
+                told.add(found[1])
+            if len(told) >= 2:
+                break
+        assert broker is not None
+        listed = kcat(broker, "-L")
+        assert {f'topic "city.incidents{level}" ' in listed for level in ("", ".level1", ".level2", ".level3", ".level4")} == {True}
+        read = [orjson.loads(line) for line in kcat(broker, "-C", "-t", "city.incidents", "-o", "beginning", "-e").splitlines()]
+        assert told <= {incident["incident_id"] for incident in read}
+        assert all(incident["evidence"] and incident["rule"]["reason"] for incident in read)
+    finally:
+        os.killpg(demo.pid, signal.SIGINT)
+        demo.communicate(timeout=30)
+
+
+def kcat(broker: str, *words: str) -> str:
+    assert KCAT is not None
+    done = subprocess.run([KCAT, "-q", "-b", broker, *words], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_make_test_is_what_continuous_integration_calls() -> None:
