@@ -7,13 +7,14 @@ that ``citywatch rules`` starts without a Kafka client and a broken room does no
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import importlib.util
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from streams.errors import Mend
 
@@ -49,9 +50,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
+class Parser(argparse.ArgumentParser):
+    """Wrong usage is one line that says where, what and how to mend it; commands' parsers are of the same kind."""
+
+    def error(self, message: str) -> NoReturn:
+        where = self.prog.removeprefix("citywatch").strip() or "command line"
+        raise Mend(message, where, f"see `{self.prog} --help`")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        near = difflib.get_close_matches(str(value), [str(choice) for choice in action.choices], 1)
+        known = f"did you mean {near[0]!r}?" if near else "one of " + ", ".join(str(choice) for choice in action.choices)
+        raise argparse.ArgumentError(action, f"{value!r} is not known: {known}")
+
+
 def _parser(asked: str | None) -> argparse.ArgumentParser:
     """The parser with the room of ``asked`` in full and the other commands by name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="citywatch",
         description="Real-time stream processing and alerting backbone for cities.",
         epilog="example: citywatch demo --seconds 60",

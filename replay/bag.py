@@ -119,7 +119,9 @@ class BagWriter:
         self.path = Path(path)
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise Mend("is there already", str(self.path), "name a directory that does not exist yet")
-        self._partial = self.path.with_name(self.path.name + ".partial")
+        # Resolved, because "." and ".." have no name to put it beside.
+        whole = self.path.resolve()
+        self._partial = whole.with_name(whole.name + ".partial")
         try:
             if self._partial.exists():
                 shutil.rmtree(self._partial)
@@ -226,7 +228,7 @@ class BagWriter:
         (self._partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
         if self.path.exists():
             self.path.rmdir()
-        self._partial.rename(self.path)
+        self._partial.rename(self.path.resolve())
 
 
 def _over(which: Callable[[int, int], int], held: int | None, new: int) -> int:

@@ -18,7 +18,7 @@ def open_recording(path: str | Path, *, partitions: int = 1) -> Recording:
     place = Path(path)
     if (place / MANIFEST).is_file():
         return Bag(place)
-    partial = place.with_name(place.name + ".partial")
+    partial = Path(f"{place}.partial")
     if not place.exists() and partial.is_dir():
         raise Mend("was not finished: its writer was killed", str(partial), "record or import it again")
     if not place.is_dir():

@@ -65,6 +65,11 @@ def city_of(arguments: argparse.Namespace, start_ts: int) -> City:
     """The city the options describe. Raises :class:`Mend` where it cannot be."""
     from replay.simulate.city import City
 
+    if not arguments.hours > 0:
+        raise Mend(f"{arguments.hours:g} hours are no time", "--hours", "give a number above 0")
+    for option in ("sensors", "vehicles", "cameras"):
+        if getattr(arguments, option) < 0:
+            raise Mend("is below nothing", f"--{option}", "give 0 or more")
     recipes = {"all": None, "quiet": []}.get(arguments.scenario, arguments.scenario.split(","))
     size = (arguments.hours, arguments.sensors, arguments.vehicles, arguments.cameras)
     try:

@@ -26,10 +26,21 @@ def test_each_command_of_the_worker_room_shows_an_example(command, capsys):
     assert "example" in capsys.readouterr().out
 
 
-def test_an_unknown_command_is_bad_usage(capsys):
-    with pytest.raises(SystemExit) as ended:
-        citywatch.main(["wrker"])
-    assert ended.value.code == 2
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["wrker"], "command line: argument COMMAND: 'wrker' is not known: did you mean 'worker'?; see `citywatch --help`"),
+        (["mute", "add"], "mute add: the following arguments are required: --author; see `citywatch mute add --help`"),
+        (
+            ["replay", "run", "x", "--rules"],
+            "replay run: argument --rules: expected one argument; see `citywatch replay run --help`",
+        ),
+        (["demo", "--sedonds", "3"], "command line: unrecognized arguments: --sedonds 3; see `citywatch --help`"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_says_where_what_and_how_to_mend_it(words, told, capsys):
+    assert citywatch.main(words) == 2
+    assert capsys.readouterr().err == f"citywatch: {told}\n"
 
 
 def test_what_a_person_must_mend_is_one_line_and_exit_2(capsys, monkeypatch):

@@ -94,9 +94,10 @@ class Importer:
                 ", ".join(map(str, sources)),
                 f"the mapping {self.mapping.name} reads other files",
             )
-        if self.summary.rows and not self.summary.records:
+        if not self.summary.records:
             reasons = self.summary.rows_skipped + self.summary.values_skipped
-            most = ", ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3)) or "its columns are not there"
+            empty = "its columns are not there" if self.summary.rows else "there are no rows"
+            most = ", ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3)) or empty
             raise Mend(f"no row became a record: {most}", ", ".join(map(str, sources)), f"is {self.mapping.name} its mapping?")
         self.summary.entities = len(self._seen)
         return self.summary

@@ -109,7 +109,9 @@ def test_another_kafka_client_reads_the_demo_incidents() -> None:
                 break
         assert broker is not None
         listed = kcat(broker, "-L")
-        assert {f'topic "city.incidents{level}" ' in listed for level in ("", ".level1", ".level2", ".level3", ".level4")} == {True}
+        assert {f'topic "city.incidents{level}" ' in listed for level in ("", ".level1", ".level2", ".level3", ".level4")} == {
+            True
+        }
         read = [orjson.loads(line) for line in kcat(broker, "-C", "-t", "city.incidents", "-o", "beginning", "-e").splitlines()]
         assert told <= {incident["incident_id"] for incident in read}
         assert all(incident["evidence"] and incident["rule"]["reason"] for incident in read)

@@ -96,3 +96,24 @@ def test_every_help_shows_an_example(capsys: pytest.CaptureFixture[str], action:
         main(["replay", action, "--help"])
     assert left.value.code == 0
     assert "example: citywatch replay" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["info", "."], ["verify", "."], ["run", ".", "--out", "o"], ["run", "..", "--out", "o"]])
+def test_a_folder_without_a_recording_is_told_also_where_it_is_the_current_one(words, tmp_path, monkeypatch, capsys):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["replay", *words]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("option", "value"), [("--hours", "0"), ("--hours", "-1"), ("--hours", "nan"), ("--sensors", "-5")])
+def test_a_city_of_no_time_or_less_than_nothing_is_refused(option, value, tmp_path, capsys):
+    assert main(["replay", "simulate", option, value, "--out", str(tmp_path / "city")]) == 2
+    assert option in capsys.readouterr().err
+
+
+def test_a_file_without_rows_is_no_recording(tmp_path, capsys):
+    (tmp_path / "empty.csv").touch()
+    assert main(["replay", "import", "skab", str(tmp_path / "empty.csv"), "--out", str(tmp_path / "bag")]) == 2
+    assert "no row became a record: there are no rows" in capsys.readouterr().err
+    assert not (tmp_path / "bag").exists()
