@@ -46,6 +46,10 @@ QUICK = (
     "SMK-01", "GAS-02", "MUC-03", "RD-01", "LGT-01", "MHC-01", "PAT-01", "GAS-01", "SMK-02", "MUC-05",
 )  # fmt: skip
 HAZARDS = 100
+#: Rounds of checkpoints before each kill of the hasty worker: every shard's is written then, and there is something to lose.
+HASTY = (10, 12, 11, 10)
+#: So many have begun before a feed ends, however quickly the kills were over: fewer would compare next to nothing.
+BEGUN = 60
 
 
 def small_city(seed: int, every_s: float) -> City:
@@ -119,6 +123,8 @@ def run_storm(
         ends = [groups[name].suffer(range(workers), drawn) for name, (workers, drawn, _) in storms.items()]
         for end in ends:
             end()
+        while sum(row["from_ts"] <= time.time() * 1000 for row in city.truth) < BEGUN:
+            time.sleep(0.1)
         assert feeder.is_alive(), "the feed ended before the last worker was back"
         time.sleep(PROGRESS_MS / 1000)
         stop.set()
@@ -180,7 +186,7 @@ def redis(tmp_path_factory):
 @pytest.fixture(scope="module")
 def short(apache, redis, tmp_path_factory):
     """Five kills of two workers; beside them one whose checkpoint does not wait for its outputs."""
-    hasty = [Fate(point=f"after_checkpoint:{n}") for n in (30, 31)]
+    hasty = [Fate(point=f"after_ack:{n}") for n in HASTY]
     return run_storm(
         apache.bootstrap,
         tmp_path_factory.mktemp("short"),
@@ -218,7 +224,7 @@ def test_a_checkpoint_that_does_not_wait_for_its_outputs_is_seen(short):
 @pytest.fixture(scope="module")
 def long(apache, redis, tmp_path_factory):
     """Twenty kills of one worker and, beside it, twenty of two; and the slow producer of the hasty one in the right order."""
-    kept = [Fate(point=f"after_checkpoint:{n}") for n in (30, 31)]
+    kept = [Fate(point=f"after_ack:{n}") for n in HASTY]
     return run_storm(
         apache.bootstrap,
         tmp_path_factory.mktemp("long"),
