@@ -23,6 +23,7 @@ from streams.records import Point, Signal
 from topologies.correlate import Cells
 from topologies.decided import Decided
 from topologies.happening import place
+from topologies.written import Touched
 
 #: In front of the rule of the calls.
 PREFIX = "call-burst/"
@@ -32,7 +33,11 @@ _CELLS_KEPT = 100_000
 _CALLS_KEPT = 200
 
 
-class Call(Struct, gc=False):
+#: Rule of the calls, row and column of the cell.
+AreaName = tuple[str, int, int]
+
+
+class Call(Struct, gc=False, array_like=True):
     """One call of the running window; ``flagged``: it was part of a burst and never becomes usual."""
 
     at: int
@@ -42,9 +47,10 @@ class Call(Struct, gc=False):
     flagged: bool = False
 
 
-class Area(Struct, gc=False):
+class Area(Struct, gc=False, array_like=True):
     """One cell: calls of its window, and its past as a weight that fades."""
 
+    name: AreaName
     since: int
     calls: list[Call]
     weight: float = 0.0
@@ -56,6 +62,9 @@ class Area(Struct, gc=False):
     burst_last: int = 0
 
 
+_DECODER = msgspec.msgpack.Decoder(Area)
+
+
 class Bursts:
     """The burst step: calls pass, and may bring a burst with them; ``decided`` is where reasons go."""
 
@@ -65,7 +74,8 @@ class Bursts:
         self._cells = Cells(settings.cell_m)
         self._window_ms = round(settings.window_s * 1000)
         self._memory_ms = settings.memory_s * 1000
-        self._areas: dict[tuple[str, int, int], Area] = {}
+        self._areas: dict[AreaName, Area] = {}
+        self.written = Touched(self._areas)
 
     def take(self, signal: Signal) -> Iterable[Signal]:
         spot = place(signal)
@@ -79,14 +89,17 @@ class Bursts:
         names = [(signal.rule, row, column) for row, column in self._cells.around(*spot)]
         here = self._areas.get(names[4])
         if here is None:
-            here = self._areas[names[4]] = Area(now, [])
+            here = self._areas[names[4]] = Area(names[4], now, [])
             self._forget()
+        self.written.touch(names[4])
         here.calls.append(Call(now, signal.witness or signal.entity, *spot))
         if len(here.calls) > 1 and here.calls[-2].at > now:
             here.calls.sort(key=lambda call: call.at)
         around = [area for name in names if (area := self._areas.get(name)) is not None]
         if sum(len(area.calls) for area in around) < self._settings.min_count:
             return None
+        for name in names:
+            self.written.touch(name)
         for area in around:
             self._age(area, now)
         calls = [call for area in around for call in area.calls]
@@ -156,6 +169,7 @@ class Bursts:
         ranked = sorted(self._areas, key=lambda name: (len(self._areas[name].calls), self._faded(self._areas[name], now), name))
         for name in ranked[: _CELLS_KEPT // 10]:
             del self._areas[name]
+            self.written.touch(name)
             self.decided.noted["burst_overflow"] += 1
 
     def due(self) -> int | None:
@@ -165,7 +179,11 @@ class Bursts:
         return ()
 
     def snapshot(self) -> dict[str, Any]:
-        return {"areas": [(*name, msgspec.to_builtins(area)) for name, area in self._areas.items()]}
+        # msgpack of each Area.
+        return {"areas": self.written.bytes()}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        self._areas = {(rule, i, j): msgspec.convert(area, Area) for rule, i, j, area in saved["areas"]}
+        self._areas.clear()
+        for area in map(_DECODER.decode, saved["areas"]):
+            self._areas[area.name] = area
+            self.written.touch(area.name)

@@ -20,6 +20,9 @@ from topologies.lending import Lending
 from topologies.reference import Assets
 from topologies.revisions import Revisions
 from topologies.rule_facts import RuleTable
+from topologies.written import Touched
+
+_DECODER = msgspec.msgpack.Decoder(Happening)
 
 
 class CaseFiles:
@@ -30,6 +33,8 @@ class CaseFiles:
         self._settings = settings
         self._reopen_ms = round(settings.reopen_s * 1000)
         self.incidents: dict[str, Happening] = {}
+        #: Every way to an incident that may change it touches it here.
+        self.written = Touched(self.incidents)
         self.open_count = 0
         #: Ids that have been forgotten, oldest first: their feedback is known to be late, and no id is given twice.
         self._remembered: dict[str, int] = {}
@@ -81,6 +86,8 @@ class CaseFiles:
     def _caught_up(self, name: str | None, arrival: int) -> Happening | None:
         """The incident with all its timers up to ``arrival`` fired; None where it is not known (any more)."""
         incident = self.incidents.get(name) if name is not None else None
+        if incident is not None:
+            self.written.touch(incident.incident_id)
         while incident is not None:
             due = life_cycle.next_due(incident, self._settings)
             if due is None or due[0] > arrival:
@@ -94,6 +101,7 @@ class CaseFiles:
         if due is None:
             return
         at, kind = due
+        self.written.touch(incident.incident_id)
         if kind == "forget":
             self._forget(incident)
             return
@@ -105,6 +113,7 @@ class CaseFiles:
         self._aim(incident)
 
     def _resolve(self, incident: Happening, at: int, why: str) -> None:
+        self.written.touch(incident.incident_id)
         self._near.close(incident)
         life_cycle.close(incident, "resolved", at)
         self.open_count -= 1
@@ -145,15 +154,19 @@ class CaseFiles:
 
     def snapshot(self) -> dict[str, Any]:
         return {
-            "incidents": [msgspec.to_builtins(incident) for incident in self.incidents.values()],
-            "remembered": list(self._remembered.items()),
+            # msgpack of each Happening.
+            "incidents": self.written.bytes(),
+            "remembered": [list(self._remembered), list(self._remembered.values())],
             "own": dict(self._near.own),
             "lending": self._lending.snapshot(),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        self.incidents = {one.incident_id: one for one in msgspec.convert(saved["incidents"], list[Happening])}
-        self._remembered = dict(saved["remembered"])
+        self.incidents.clear()
+        for one in map(_DECODER.decode, saved["incidents"]):
+            self.incidents[one.incident_id] = one
+            self.written.touch(one.incident_id)
+        self._remembered = dict(zip(*saved["remembered"], strict=True))
         self._near = Neighbourhood(self._table.families, self._table.default_family)
         self._near.own = dict(saved["own"])
         self._lending.restore(saved["lending"])

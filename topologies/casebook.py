@@ -158,6 +158,7 @@ class Casebook(CaseEvidence):
             reopen_ms=round((self._near.family(facts.family).reopen_s or 0.0) * 1000),
         )
         self.incidents[incident.incident_id] = incident
+        self.written.touch(incident.incident_id)
         self.open_count += 1
         self.decided.noted["opened"] += 1
         self._put(incident, signal, facts, group)
@@ -209,6 +210,7 @@ class Casebook(CaseEvidence):
 
     def speaks_again(self, signal: Signal) -> None:
         for name in self._near.of_entity.get(signal.entity, ()):
+            self.written.touch(name)
             for piece in self.incidents[name].pieces.values():
                 if piece.entity == signal.entity:
                     piece.silent_since = 0

@@ -1,8 +1,8 @@
 """What the incident stage holds of one incident: its pieces of evidence and where it stands.
 
-The struct is the state: a snapshot is its plain tree. No piece refers back to its incident, so there are no circles and the
-cyclic collector need not look at a hundred thousand of them (``gc=False``). Times are epoch ms; ``arrival`` ones are on the
-stage's clock.
+The struct is the state: a snapshot holds its fields in this order, so a change of them is another ``incident_state.FORMAT``. No
+piece refers back to its incident, so there are no circles and the cyclic collector need not look at a hundred thousand of them
+(``gc=False``). Times are epoch ms; ``arrival`` ones are on the stage's clock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct
 from streams.records import Evidence, IncidentEvent, IncidentStatus, Signal
 
 
-class Piece(Struct, gc=False):
+class Piece(Struct, gc=False, array_like=True):
     """One piece of evidence: an alarm of one rule at one entity, or one momentary report."""
 
     key: str
@@ -61,7 +61,7 @@ class Piece(Struct, gc=False):
     silent_since: int = 0
 
 
-class Happening(Struct, gc=False):
+class Happening(Struct, gc=False, array_like=True):
     """One incident, open or lately closed."""
 
     incident_id: str

@@ -173,6 +173,11 @@ class IncidentStage:
         """Open incidents per (category, level)."""
         return Counter((one.category, one.level) for one in self._casebook.incidents.values() if one.is_open)
 
+    def settle(self) -> None:
+        """Encode for the next snapshot what has changed. Called after a batch, it keeps a checkpoint from waiting for all."""
+        self._casebook.written.settle()
+        self._bursts.written.settle()
+
     def snapshot(self) -> dict[str, Any]:
         """Plain tree of numbers, text and lists; with it and the records after it the stage goes on as if never stopped."""
         return {

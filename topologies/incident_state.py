@@ -10,7 +10,7 @@ import msgspec
 from streams.errors import Mend
 
 #: Raised whenever the tree changes so that an older stage or a newer one could not read it.
-FORMAT = 3
+FORMAT = 4
 
 _PARTS = ("city", "marks", "progress", "mutes", "outages", "bursts", "casebook")
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 from streams.records import Signal
 from topologies.correlate import Cells
 from topologies.happening import Piece, own_key, piece_key, place
+from topologies.written import Unchanged
 
 #: Incidents one piece is lent to at most: it spoke to those, and a city has no more of one kind within a few kilometres.
 _LENT_TO_AT_MOST = 50
@@ -33,6 +34,9 @@ class Held(Struct, gc=False):
     lent_to: list[str] = []
 
 
+_DECODER = msgspec.msgpack.Decoder(Held)
+
+
 class Lending:
     """``at_most``: signals kept; beyond, the one kept longest leaves and ``overflow`` is called."""
 
@@ -42,6 +46,7 @@ class Lending:
         #: Oldest word first, alarms and momentary reports apart: reports leave by age, alarms when they clear.
         self._standing: dict[str, Held] = {}
         self._passing: dict[str, Held] = {}
+        self._written: Unchanged[str] = Unchanged()
         self._cells: dict[float, Cells] = {}
         #: Keys by reach and cell of that size; signals without a place by group.
         self._at: dict[tuple[float, int, int], dict[str, int]] = {}
@@ -119,14 +124,15 @@ class Lending:
             _put(self._of_group, held.group, key, by)
 
     def snapshot(self) -> dict[str, Any]:
-        return {
-            "standing": [msgspec.to_builtins(held) for held in self._standing.values()],
-            "passing": [msgspec.to_builtins(held) for held in self._passing.values()],
-        }
+        held = [*self._standing.items(), *self._passing.items()]
+        written = self._written.bytes(
+            (key, (one.signal, one.reach_m, one.until, one.group, one.lent_to), one) for key, one in held
+        )
+        return {"standing": written[: len(self._standing)], "passing": written[len(self._standing) :]}
 
     def restore(self, saved: dict[str, Any]) -> None:
         for name, table in (("standing", self._standing), ("passing", self._passing)):
-            for held in msgspec.convert(saved[name], list[Held]):
+            for held in map(_DECODER.decode, saved[name]):
                 table[held_key(held.signal)] = held
                 self._index(held_key(held.signal), held, 1)
 

@@ -17,9 +17,14 @@ from topologies.decided import Decided
 from topologies.happening import level_of, own_key, place
 from topologies.incident_clock import Due, instant
 from topologies.incident_settings import IncidentSettings
+from topologies.written import Unchanged
 
 #: Mutes are kept this long after their end, for what arrives late (the log keeps sensor records seven days).
 _KEPT_MS = 7 * 86_400_000
+
+
+_MUTES = msgspec.msgpack.Decoder(tuple[int, int, Mute])
+_SIGNALS = msgspec.msgpack.Decoder(Signal)
 
 
 class Mutes:
@@ -32,6 +37,8 @@ class Mutes:
         self._of_entity: dict[str, dict[str, None]] = {}
         self._general: dict[str, None] = {}
         self._retained: dict[str, Signal] = {}
+        self._written_mutes: Unchanged[str] = Unchanged()
+        self._written_retained: Unchanged[str] = Unchanged()
         self._release = Due()
         self.decided = Decided()
 
@@ -170,15 +177,17 @@ class Mutes:
 
     def snapshot(self) -> dict[str, Any]:
         return {
-            "mutes": [(begins, ends, msgspec.to_builtins(mute)) for begins, ends, mute in self._mutes.values()],
-            "retained": [(key, msgspec.to_builtins(signal)) for key, signal in self._retained.items()],
+            # msgpack of (begins, ends, Mute) and of each Signal.
+            "mutes": self._written_mutes.bytes((name, held, held) for name, held in self._mutes.items()),
+            "keys": list(self._retained),
+            "retained": self._written_retained.bytes((key, (signal,), signal) for key, signal in self._retained.items()),
             "release": self._release.snapshot(),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        for begins, ends, mute in saved["mutes"]:
-            self._keep(msgspec.convert(mute, Mute), begins, ends)
-        self._retained = {key: msgspec.convert(signal, Signal) for key, signal in saved["retained"]}
+        for begins, ends, mute in map(_MUTES.decode, saved["mutes"]):
+            self._keep(mute, begins, ends)
+        self._retained = dict(zip(saved["keys"], map(_SIGNALS.decode, saved["retained"]), strict=True))
         self._release = Due((key, at) for key, at in saved["release"])
 
 

@@ -29,6 +29,7 @@ from topologies.outage_signal import grown, outage_signal, topic_signal
 from topologies.quiet_topics import QuietTopics
 from topologies.reference import Assets
 from topologies.reporting import Reporting, last_heard
+from topologies.written import Unchanged
 
 #: Returned outages that are remembered; the oldest go first.
 _RETURNED_KEPT = 4096
@@ -42,6 +43,9 @@ class Silent(Struct):
     state: Literal["held", "folded", "alone"]
     outage: str = ""
     until: int = 0
+
+
+_DECODER = msgspec.msgpack.Decoder(Silent)
 
 
 class Standing(Struct):
@@ -72,6 +76,7 @@ class Outages:
         self._hold_ms = round(settings.hold_s * 1000)
         #: Silent devices by what they hang on (gateway, else partition), then by rule and entity.
         self._silent: dict[str, dict[str, Silent]] = {}
+        self._written: Unchanged[tuple[str, str]] = Unchanged()
         self._windows = Due()
         self._outages: dict[str, Standing] = {}
         #: When outages were over: who was last heard before has its full time from then on.
@@ -358,10 +363,13 @@ class Outages:
 
     def snapshot(self) -> dict[str, Any]:
         return {
-            "silent": [
-                (where, [(key, msgspec.to_builtins(one)) for key, one in group.items()])
+            # msgpack of each Silent.
+            "silent": self._written.bytes(
+                ((where, key), (one.signal, one.state, one.outage, one.until), one)
                 for where, group in self._silent.items()
-            ],
+                for key, one in group.items()
+            ),
+            "hangs_on": [(where, list(group)) for where, group in self._silent.items()],
             "windows": self._windows.snapshot(),
             "outages": [(name, msgspec.to_builtins(one)) for name, one in self._outages.items()],
             "returned": list(self._returned.items()),
@@ -369,7 +377,8 @@ class Outages:
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        self._silent = {where: {key: msgspec.convert(one, Silent) for key, one in group} for where, group in saved["silent"]}
+        silent = map(_DECODER.decode, saved["silent"])
+        self._silent = {where: {key: next(silent) for key in keys} for where, keys in saved["hangs_on"]}
         self._windows = Due((where, at) for where, at in saved["windows"])
         self._outages = {name: msgspec.convert(one, Standing) for name, one in saved["outages"]}
         self._returned = dict(saved["returned"])

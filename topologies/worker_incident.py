@@ -79,6 +79,7 @@ class IncidentShard(Shard):
             if stage is None:
                 stage = self.stages[city] = self._fresh(city)
             self._deliver(stage.process(records), latencies)
+            stage.settle()
         self.outbox.pass_time(self._now)
         if not self._playback:
             self._metrics.observe_stage("incident", "signal_to_incident", wall_ms() - batch.arrivals[-1])

@@ -7,6 +7,7 @@ msgpack extension; only the plain numeric, boolean and fixed-width text dtypes a
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -21,13 +22,15 @@ FORMAT = 1
 
 _ARRAY, _TUPLE, _PAIRS, _SET, _BIG = 1, 2, 3, 4, 5
 _KINDS = frozenset("biufSU")
+_TEXT = {str}
+_SCALARS = {str, int, float, bool, bytes, type(None)}
 
 
 def _plain(value: Any) -> Any:
     """The tree with arrays, tuples, sets and dicts of other keys than text wrapped, so that they come back as they were."""
     if isinstance(value, dict):
-        if all(type(key) is str for key in value):
-            return {key: _plain(item) for key, item in value.items()}
+        if set(map(type, value)) <= _TEXT:
+            return value if _all_scalars(value.values()) else {key: _plain(item) for key, item in value.items()}
         return msgspec.msgpack.Ext(_PAIRS, _encoder.encode([[_plain(k), _plain(v)] for k, v in value.items()]))
     if isinstance(value, list):
         return value if not value or _all_scalars(value) else [_plain(item) for item in value]
@@ -49,9 +52,15 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot stand in a checkpoint; snapshots hold plain values and arrays")
 
 
-def _all_scalars(values: list[Any]) -> bool:
+def _all_scalars(values: Collection[Any]) -> bool:
+    """Whether all stand in msgpack as they are: tables of a hundred thousand entries are looked at in C, not one by one."""
     kinds = set(map(type, values))
-    return kinds <= {str, float, bool, bytes, type(None)}
+    if not kinds <= _SCALARS:
+        return False
+    if int not in kinds:
+        return True
+    whole = values if kinds == {int} else [value for value in values if type(value) is int]
+    return min(whole) >= -(2**63) and max(whole) < 2**64
 
 
 def _array(value: np.ndarray[Any, Any]) -> msgspec.msgpack.Ext:
