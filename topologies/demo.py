@@ -144,7 +144,7 @@ def run_demo(
             feeding.start()
             interrupted = _wait(world, feeding, stop)
             if not interrupted:
-                _settle(watcher, stop)
+                _settle(world, watcher, stop)
             watcher.stop()
         if watcher.failure is not None:
             raise watcher.failure
@@ -171,18 +171,23 @@ def _wait(world: World, feeding: threading.Thread, stop: threading.Event) -> boo
         if stop.wait(0.1):
             feeding.join(2)
             return True
-        if not world.worker_alive():
-            raise Mend(f"the worker ended: {world.last_words()}", "citywatch demo")
+        _check_worker(world)
     return stop.is_set()
 
 
-def _settle(watcher: Watcher, stop: threading.Event) -> None:
+def _check_worker(world: World) -> None:
+    if not world.worker_alive():
+        raise Mend(f"the worker ended: {world.last_words()}", "citywatch demo")
+
+
+def _settle(world: World, watcher: Watcher, stop: threading.Event) -> None:
     """Let the last rows be accounted for; a demo that cannot settle says so by its figures.
 
     A recording is fed faster than it is decided, so the wait ends ``SETTLE_S`` after the last thing that was heard.
     """
     heard, deadline = -1, time.monotonic() + SETTLE_S
     while time.monotonic() < deadline and not stop.is_set():
+        _check_worker(world)
         if watcher.audit.settled:
             stop.wait(0.5)
             return

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,8 @@ class World:
     def __init__(
         self, port: int = 0, environment: dict[str, str] | None = None, partitions: dict[str, int] | None = None
     ) -> None:
+        if port:
+            _refuse_if_taken(port)
         self.port = port or free_port()
         self._stack = contextlib.ExitStack()
         self._worker: subprocess.Popen[bytes] | None = None
@@ -115,6 +118,18 @@ class World:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _refuse_if_taken(port: int) -> None:
+    """Raise Mend where somebody listens there: their /readyz would be taken for our worker's."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Mend(
+                f"cannot listen ({error.strerror})", f"127.0.0.1:{port}", "give --port a free one, or leave it out"
+            ) from None
 
 
 def _die_with_parent() -> None:
