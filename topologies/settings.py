@@ -85,6 +85,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tombstone_after_days: Positive = 30.0
     #: Print incidents on standard output.
     terminal: bool = False
+    #: The least severe lines of the worker's log.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     #: Tables [gate], [detect] and [incident] of the file: settings of the quality gate and the two stages.
     gate: dict[str, Any] = {}
