@@ -6,6 +6,7 @@ the record types differ, so what is published is what runs.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,10 @@ ARRAYS = frozenset({"Reading", "VehicleFix"})
 def schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """JSON Schema (2020-12) of one record type, self-contained."""
     (top,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    for part in parts.values():
+        if "description" in part:
+            # Docstrings keep the indentation of the source before Python 3.13 and lose it there.
+            part["description"] = inspect.cleandoc(part["description"])
     body = parts.pop(kind.__name__, top)
     found: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{kind.__name__}.json", **body}
     if parts:
