@@ -11,42 +11,38 @@ reach a rung nor meet a waiting or held one cost one comparison.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.alarm_row import one_row
 from detectors.base import Columns, Snapshot
 from detectors.ladder import Ladder
 from detectors.rule import Rule
-from streams.batch import Float64, Int32, Int64
+from detectors.transition import Transition
+from streams.batch import Float64, Int32, Int64, rounds
 from streams.records import Phase
 
 PHASES: tuple[Phase, Phase, Phase] = ("raised", "updated", "cleared")
 RAISED, UPDATED, CLEARED = 0, 1, 2
 _NEVER = np.iinfo(np.int64).min
+#: Below so many rows one at a time is quicker than all at once.
+_FEW = 12
+
+__all__ = ["Alarm", "Transition"]
 
 
 @dataclass(slots=True, frozen=True)
-class Transition:
-    """One change of one alarm, due to one row.
+class Delay:
+    """On-delay and off-delay of one rung; ``either``: count or time suffices."""
 
-    ``row`` indexes the rows that were given. ``level`` is the level now (cleared: the one that was left), ``before`` the one
-    until now (0: none). ``raised_ts`` is the time of the row that raised the alarm, the same in all its transitions, and
-    names the signal; ``since_ts`` is when the level was first reached (cleared: first within ``clear``); ``ts`` the time of
-    the change. ``threshold`` is the ``raise`` of the level (cleared: its ``clear``).
-    """
-
-    row: int
-    slot: int
-    phase: Phase
-    level: int
-    before: int
-    raised_ts: int
-    since_ts: int
-    ts: int
-    threshold: float
+    for_ms: int
+    for_count: int
+    either: bool
+    hold_ms: int
+    hold_count: int
 
 
 class Alarm:
@@ -60,7 +56,11 @@ class Alarm:
         self.ladder = ladder
         self.momentary = momentary
         rungs = ladder.rungs
-        self._quiet_ms = round(quiet_s * 1000)
+        self.quiet_ms = round(quiet_s * 1000)
+        self.delays = tuple(
+            Delay(round(rung.for_s * 1000), rung.for_count, rung.for_mode == "any", round(rung.hold_s * 1000), rung.hold_count)
+            for rung in rungs
+        )
         self._for_ms = np.array([round(rung.for_s * 1000) for rung in rungs], dtype=np.int64)
         self._for_count = np.array([rung.for_count for rung in rungs], dtype=np.int32)
         self._any = np.array([rung.for_mode == "any" for rung in rungs])
@@ -106,6 +106,8 @@ class Alarm:
 
         A NaN measure says nothing: the state stays as it is.
         """
+        if len(slot) <= _FEW:
+            return self._singly(range(len(slot)), slot, measure, ts)
         touched = self.ladder.touched(slot, measure)
         touched |= self.state["busy"][slot]
         if not touched.any():
@@ -114,6 +116,30 @@ class Alarm:
         if not len(rows):
             return []
         return list(self._advance(rows, slot[rows], measure[rows], ts[rows]))
+
+    def run(self, slot: Int32, measure: Float64, ts: Int64) -> list[Transition]:
+        """As :meth:`step` for rows in the order of the log, in which a slot may occur any number of times."""
+        if len(slot) <= _FEW:
+            return self._singly(range(len(slot)), slot, measure, ts)
+        touched = self.ladder.touched(slot, measure) | self.state["busy"][slot]
+        if not touched.any():
+            return []
+        # Only rows of slots that are touched can change anything: the first touched row of a slot may make it wait.
+        concerned = np.zeros(len(self.state["busy"]), dtype=np.bool_)
+        concerned[slot[touched]] = True
+        rows = np.flatnonzero(concerned[slot])
+        pieces = rounds(slot[rows])
+        if len(rows) <= _FEW * len(pieces):
+            return self._singly(rows.tolist(), slot, measure, ts)
+        found: list[Transition] = []
+        for piece in pieces:
+            some = rows[piece]
+            found += (replace(one, row=int(some[one.row])) for one in self.step(slot[some], measure[some], ts[some]))
+        return sorted(found, key=lambda one: one.row)
+
+    def _singly(self, rows: Sequence[int], slot: Int32, measure: Float64, ts: Int64) -> list[Transition]:
+        found = (one_row(self, row, int(slot[row]), float(measure[row]), int(ts[row])) for row in rows)
+        return [one for one in found if one is not None]
 
     def _advance(self, rows: NDArray[np.intp], slot: Int32, measure: Float64, ts: Int64) -> Iterator[Transition]:
         state = self.state
@@ -133,8 +159,8 @@ class Alarm:
 
         before = state["level"][slot]
         raised = state["raised"][slot]
-        if self._quiet_ms:
-            quiet = (raised != _NEVER) & (now - raised < self._quiet_ms) & ((before == 0) | self.momentary)
+        if self.quiet_ms:
+            quiet = (raised != _NEVER) & (now - raised < self.quiet_ms) & ((before == 0) | self.momentary)
             met &= ~(quiet[:, None] & (self.ladder.levels >= state["worst"][slot][:, None]))
 
         if self.momentary:

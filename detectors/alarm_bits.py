@@ -54,6 +54,7 @@ class AlarmBits(Detector[AlarmBitsParams]):
     name: ClassVar[str] = "alarm_bits"
     streams: ClassVar[frozenset[str]] = frozenset({"vehicle"})
     Params: ClassVar[type[Params]] = AlarmBitsParams
+    repeats: ClassVar[bool] = True
 
     def measure(self, batch: Batch) -> Measures:
         values = fixes.column(batch, "alarm_bits")

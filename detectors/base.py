@@ -151,6 +151,9 @@ class Detector(ABC, Generic[P]):
     Params: ClassVar[type[Params]]
     #: Rows older than what the series has seen are shown too (they are marked in ``batch.late``).
     takes_late: ClassVar[bool] = False
+    #: :meth:`measure` may be shown a slot several times in one batch, in the order of the log. Others are shown a batch in
+    #: rounds, in which no slot occurs twice: on sparse data, where a round is one row, that is most of the cost.
+    repeats: ClassVar[bool] = False
     #: The measure falls with the trouble only where the rule says so; detectors whose measure is the value itself allow it.
     signed: ClassVar[bool] = False
     #: It judges a stream as one series: rules name the stream "any", and it runs in the shards of all of :attr:`streams`.
@@ -175,7 +178,8 @@ class Detector(ABC, Generic[P]):
 
     @abstractmethod
     def measure(self, batch: Batch) -> Measures:
-        """Measure every row, then learn from it. No slot occurs twice in ``batch``; order between slots means nothing."""
+        """Measure every row, then learn from it. Unless it :attr:`repeats`, no slot occurs twice in ``batch``; order between
+        slots means nothing."""
 
     def due(self) -> int | None:
         """Earliest arrival time (ms) at which :meth:`tick` could have something to say; None: never. May be too early."""

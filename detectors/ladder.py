@@ -42,6 +42,7 @@ class Ladder:
 
     def __init__(self, rungs: Sequence[Rung], direction: str, series: Sequence[Series]) -> None:
         self.rungs: tuple[Rung, ...] = tuple(sorted(rungs, key=lambda rung: rung.level))
+        self.level_list = [rung.level for rung in self.rungs]
         self.levels: NDArray[np.int8] = np.array([rung.level for rung in self.rungs], dtype=np.int8)
         self.series = series
         self._sign = -1.0 if direction == "below" else 1.0
@@ -87,6 +88,20 @@ class Ladder:
     def touched(self, slot: Int32, measure: Float64) -> Bool:
         """Rows whose measure reaches at least one rung."""
         return (measure if self._sign > 0 else -measure) >= self._mildest[slot]
+
+    def touches(self, slot: int, measure: float) -> bool:
+        """:meth:`touched` of one row."""
+        return bool((measure if self._sign > 0 else -measure) >= self._mildest[slot])
+
+    def judge_row(self, slot: int, measure: float) -> tuple[list[bool], list[bool]]:
+        """:meth:`judge` of one row, per rung."""
+        signed = measure if self._sign > 0 else -measure
+        up, down = self._raise[slot].tolist(), self._clear[slot].tolist()
+        reached = [signed >= bound for bound in up]
+        left = [
+            (signed <= clear and not reach) or bound != bound for bound, clear, reach in zip(up, down, reached, strict=True)
+        ]
+        return reached, left
 
     def judge(self, slot: Int32, measure: Float64) -> Reached:
         """``(reached, left)``, each of shape (rows, rungs).

@@ -16,13 +16,14 @@ Do not use it where a standard gives a number (:mod:`detectors.threshold`), nor 
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from msgspec import Meta
 
 from detectors.base import Columns, Detector, Measures, Params, register
-from streams.batch import Batch, Bool, Float64, Int32, Int64
+from detectors.robust_z_rows import by_rows
+from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 
 _HOUR_MS = 3_600_000
 #: An hour of the profile follows about the last two hundred rows it saw, at 5-minute sampling two and a half weeks.
@@ -33,6 +34,20 @@ _TAIL_SCALES = 4.0
 _TAIL_STEP = 0.05
 #: From this row on clipping holds; before it there is no scale worth clipping by.
 _FIRST_ROWS = 8
+#: Rounds of fewer rows than this are quicker row by row.
+_NARROW = 32
+
+
+class Constants(NamedTuple):
+    """What is fixed of the method, for both ways to reckon it."""
+
+    tail_scales: float
+    tail_step: float
+    first_rows: int
+    profile_rows: float
+
+
+_CONSTANTS = Constants(_TAIL_SCALES, _TAIL_STEP, _FIRST_ROWS, _PROFILE_ROWS)
 
 
 class RobustZParams(Params, frozen=True):
@@ -59,6 +74,7 @@ class RobustZ(Detector[RobustZParams]):
     name: ClassVar[str] = "robust_z"
     streams: ClassVar[frozenset[str]] = frozenset({"sensor", "vehicle", "video"})
     Params: ClassVar[type[Params]] = RobustZParams
+    repeats: ClassVar[bool] = True
 
     def columns(self) -> Columns:
         kinds: dict[str, tuple[object, object] | tuple[object, object, tuple[int, ...]]] = {
@@ -93,6 +109,21 @@ class RobustZ(Detector[RobustZParams]):
         return Measures(measure, expected, score, self._explain(column, expected, measure))
 
     def _whole(self, slot: Int32, ts: Int64, x: Float64) -> Measures:
+        """Rows of any slots: in numpy where rounds are wide, row by row where they are narrow."""
+        pieces = rounds(slot)
+        if len(slot) <= _NARROW * len(pieces):
+            hours = ((ts // _HOUR_MS) % 24).tolist() if self.params.season == "day" else None
+            found = by_rows(self.state, self.params, _CONSTANTS, slot.tolist(), hours, x.tolist())
+            measure, expected, score = (np.array(column, dtype=np.float64) for column in found)
+        elif len(pieces) == 1:
+            measure, expected, score = self._round(slot, ts, x)
+        else:
+            measure, expected, score = (np.empty(len(slot)) for _ in range(3))
+            for rows in pieces:
+                measure[rows], expected[rows], score[rows] = self._round(slot[rows], ts[rows], x[rows])
+        return Measures(measure, expected, score, self._explain(x, expected, measure))
+
+    def _round(self, slot: Int32, ts: Int64, x: Float64) -> tuple[Float64, Float64, Float64]:
         state, params = self.state, self.params
         rows = state["rows"][slot]
         centre = state["centre"][slot]
@@ -118,7 +149,7 @@ class RobustZ(Detector[RobustZParams]):
         score = measure / (np.abs(measure) + params.freeze)
         if params.side != "both":
             score = np.maximum(score, 0.0)
-        return Measures(measure, expected, score, self._explain(x, expected, measure))
+        return measure, expected, score
 
     def _learn(
         self,

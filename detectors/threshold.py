@@ -52,6 +52,7 @@ class Threshold(Detector[ThresholdParams]):
     streams: ClassVar[frozenset[str]] = frozenset({"sensor", "group", "vehicle", "video"})
     Params: ClassVar[type[Params]] = ThresholdParams
     signed: ClassVar[bool] = True
+    repeats: ClassVar[bool] = True
 
     def __init__(self, params: ThresholdParams, series: Sequence[Series]) -> None:
         super().__init__(params, series)

@@ -76,6 +76,20 @@ class Batch:
     def __len__(self) -> int:
         return len(self.slot)
 
+    def cut(self, start: int, stop: int) -> Batch:
+        """Rows ``start`` to ``stop`` (exclusive); arrays are views."""
+        return Batch(
+            self.stream,
+            self.slot[start:stop],
+            self.ts[start:stop],
+            self.arrival[start:stop],
+            self.offset[start:stop],
+            self.part[start:stop],
+            self.late[start:stop],
+            self.records[start:stop],
+            {name: column[start:stop] for name, column in self.columns.items()},
+        )
+
     def take(self, rows: NDArray[Any], slot: Int32 | None = None) -> Batch:
         """The given rows (indices or mask), optionally with the slots of another space."""
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
@@ -87,9 +101,26 @@ class Batch:
             self.offset[index],
             self.part[index],
             self.late[index],
-            [self.records[i] for i in index.tolist()],
+            Picked(self.records, index),
             {name: column[index] for name, column in self.columns.items()},
         )
+
+
+class Picked(Sequence[Any]):
+    """Some of the records, picked out when they are asked for: most rules never look at one."""
+
+    __slots__ = ("_records", "_rows")
+
+    def __init__(self, records: Sequence[Any], rows: NDArray[Any]) -> None:
+        self._records, self._rows = records, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return Picked(self._records, self._rows[at])
+        return self._records[self._rows[at]]
 
 
 def rounds(slot: Int32) -> list[NDArray[np.intp]]:
@@ -110,6 +141,8 @@ def rounds(slot: Int32) -> list[NDArray[np.intp]]:
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     if first.all():
         return [np.arange(n)]
+    if ordered[0] == ordered[-1]:
+        return list(np.arange(n).reshape(n, 1))
     starts = np.flatnonzero(first)
     rank = np.arange(n) - np.repeat(starts, np.diff(np.append(starts, n)))
     kth = np.empty(n, dtype=np.int64)

@@ -26,7 +26,8 @@ from streams.registry import Registry
 from streams.topics import stream_of
 from topologies.account import before, stated
 from topologies.regroup import regroup
-from topologies.rule_runner import RECORD, Context, Order, RuleRunner
+from topologies.rule_context import RECORD, Context, Order
+from topologies.rule_runner import RuleRunner
 from topologies.settings_stages import DetectSettings
 from topologies.shard import Found, Shard
 from topologies.stream_runner import runner_of
@@ -109,7 +110,9 @@ class DetectStage:
             start = 0
             while start < count:
                 self._sweeps(int(clock[start]), raw.offsets[start], out, told)
-                stop = int(np.searchsorted(clock, self._grid_after(int(clock[start])), side="left"))
+                # Cut only where a sweep may fall due: in sparse data every minute would be a stretch of one record.
+                quiet = self.shard.quiet_until(int(arrivals[start:].min()))
+                stop = int(np.searchsorted(clock, self._grid_after(max(quiet - 1, int(clock[start]))), side="left"))
                 part = raw if start == 0 and stop == count else raw.cut(start, stop)
                 self._segment(part, clock[start:stop], out, told)
                 start = stop

@@ -98,6 +98,13 @@ def next_boundary(registry: Registry, entity: str, now: int) -> int:
     return min(dates, default=_FOREVER)
 
 
+def dates_of(registry: Registry) -> list[int]:
+    """All times (ms) at which the facts of any asset change by date, ascending."""
+    periods = (period for facts in registry.assets() for period in registry.periods(facts.asset_id))
+    dates = {date for period in periods for date in (period.valid_from, period.valid_to) if date is not None}
+    return sorted(dates)
+
+
 def state_columns(records: Sequence[Any]) -> dict[str, Float64]:
     """Load, lid and hopper of vehicle fixes as columns, as the detectors of vehicles read them."""
     nan = float("nan")

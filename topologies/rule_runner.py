@@ -8,7 +8,7 @@ rule has a timer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,25 +22,8 @@ from detectors.rulebook import RuleBook
 from streams.batch import Batch, Int32, Int64, rounds
 from streams.records import Point, Signal, Source
 from topologies.explanations import explain
+from topologies.rule_context import RECORD, TICK_MS, Context, Emit, OffsetAt, Order, grid_after, tick_order
 from topologies.rule_match import matches
-
-TICK_MS = 1000
-#: Where a signal of a record (not of a tick) stands among those of its offset.
-RECORD = 2**62
-#: (offset, tick or RECORD, part of an array record, rule, count): the order of signals of one source.
-Order = tuple[int, int, int, int, int]
-Emit = Callable[[Order, Signal], None]
-#: Offset of the first record with running-max arrival at or after a grid time.
-OffsetAt = Callable[[int], int]
-
-
-def grid_after(ms: int) -> int:
-    """The first grid time at or after ``ms``.
-
-    >>> grid_after(1000), grid_after(1001)
-    (1000, 2000)
-    """
-    return -(-ms // TICK_MS) * TICK_MS
 
 
 class RuleRunner:
@@ -74,6 +57,7 @@ class RuleRunner:
         kind = type(self.detector)
         self.ticks = kind.due is not Detector.due
         self.takes_late = kind.takes_late
+        self._repeats = kind.repeats
         # "rule:entity:ts" must be one alarm; an entity with several watched metrics has an alarm for each.
         self._one_metric = rule.match.stream != "sensor" or len(rule.match.metrics) == 1
         self._attach()
@@ -167,11 +151,13 @@ class RuleRunner:
         """Show the rows of ``pieces`` (rounds of the batch: no series twice in one) and every due tick with
         ``since`` < tick ≤ ``until``, in the order of arrival. ``clock`` is the running maximum of arrival per row."""
         if not self.ticks:
-            if batch is not None:
-                for rows in pieces:
-                    self._rows(batch, rows, emit)
+            if batch is not None and pieces:
+                if self._repeats:
+                    self._rows(batch, _joined(pieces), emit)
+                else:
+                    self._rounds(batch, pieces, emit)
             return
-        rows = np.sort(np.concatenate(pieces)) if len(pieces) > 1 else pieces[0] if pieces else np.zeros(0, dtype=np.intp)
+        rows = _joined(pieces)
         times = clock[rows] if clock is not None else np.zeros(0, dtype=np.int64)
         done = 0
         # A timer that is set late (a series that is new, a rule that is new) does not fire in the past.
@@ -206,15 +192,25 @@ class RuleRunner:
             self._tell(change, tick_order(offset, now, self.place), now, said, None, emit)
 
     def _second(self, batch: Batch, rows: NDArray[Any], emit: Emit) -> None:
-        slot = self.local[batch.slot[rows]]
-        if len(rows) == 1 or len(np.unique(slot)) == len(rows):
+        if len(rows) == 1 or self._repeats:
             self._rows(batch, rows, emit)
+        else:
+            self._rounds(batch, [rows[piece] for piece in rounds(batch.slot[rows])], emit)
+
+    def _rounds(self, batch: Batch, pieces: Sequence[NDArray[Any]], emit: Emit) -> None:
+        """Pieces of distinct series, one after the other. Taken once, so that a piece is no more than a slice."""
+        if len(pieces) == 1:
+            self._rows(batch, pieces[0], emit)
             return
-        for piece in rounds(slot):
-            self._rows(batch, rows[piece], emit)
+        rows = np.concatenate(pieces)
+        whole = batch.take(rows, self.local[batch.slot[rows]])
+        done = 0
+        for piece in pieces:
+            self._said(whole.cut(done, done + len(piece)), emit)
+            done += len(piece)
 
     def _rows(self, batch: Batch, rows: NDArray[Any], emit: Emit) -> None:
-        """Rows of distinct series."""
+        """Rows in the order of the log; of distinct series, unless the detector takes repeated ones."""
         self._said(batch.take(rows, self.local[batch.slot[rows]]), emit)
 
     def _said(self, part: Batch, emit: Emit) -> None:
@@ -226,7 +222,8 @@ class RuleRunner:
         measures = self.detector.measure(part)
         if self.ticks and part.stream == "vehicle":
             self._remember(part)
-        for change in self.alarm.step(part.slot, measures.measure, part.ts):
+        judge = self.alarm.run if self._repeats else self.alarm.step
+        for change in judge(part.slot, measures.measure, part.ts):
             order = (int(part.offset[change.row]), RECORD, int(part.part[change.row]), self.place, 0)
             self._tell(change, order, int(part.arrival[change.row]), measures, part, emit)
 
@@ -358,21 +355,11 @@ class RuleRunner:
         self._attach()
 
 
-class Context:
-    """What all rules of a shard share: topic, city, the limit of live signals, the registry's revision and fences."""
-
-    __slots__ = ("default_city", "fences", "live_limit_ms", "registry_revision", "topic")
-
-    def __init__(self, topic: str, default_city: str, live_limit_ms: int, registry_revision: int, fences: Any) -> None:
-        self.topic = topic
-        self.default_city = default_city
-        self.live_limit_ms = live_limit_ms
-        self.registry_revision = registry_revision
-        self.fences = fences
-
-
-def tick_order(offset: int, tick: int, place: int) -> Order:
-    return (offset, tick, 0, place, 0)
+def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """All rows of some rounds, in the order of the log."""
+    if len(pieces) > 1:
+        return np.sort(np.concatenate(pieces))
+    return pieces[0] if pieces else np.zeros(0, dtype=np.intp)
 
 
 def _numbers(measures: Measures | None, row: int) -> tuple[float | None, float | None, float | None]:

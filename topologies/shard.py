@@ -6,6 +6,7 @@ of many sensors belong to one series, the group, which is the record's key.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from streams.partitioner import partition_of
 from streams.records import DeadLetter, Quarantined
 from streams.registry import Registry
 from streams.series import SeriesIndex, grown
-from topologies.facts import ASSET_KIND, next_boundary, partition_key, series_of, state_columns
+from topologies.facts import ASSET_KIND, dates_of, next_boundary, partition_key, series_of, state_columns
 from topologies.regroup import Groups
 from topologies.settings_stages import DetectSettings
 
@@ -53,6 +54,7 @@ class Shard:
     ) -> None:
         self.stream, self.partition, self.settings = stream, partition, settings
         self.registry = registry
+        self._dates = dates_of(registry)
         self.gate = Gate(stream, registry, gate)
         self.index: SeriesIndex = SeriesIndex() if stream == "group" else self.gate.series
         self.facts: list[Series] = []
@@ -190,6 +192,7 @@ class Shard:
     def switch(self, registry: Registry, now: int, started: bool) -> list[int]:
         """Another registry; returns the slots whose facts are other ones (new slots are :meth:`fresh`)."""
         self.registry = registry
+        self._dates = dates_of(registry)
         self.gate.switch(registry)
         self._sweep_due = _FOREVER
         changed = [slot for slot in self.live() if self._resolve(slot, now)]
@@ -209,6 +212,12 @@ class Shard:
     def sweep_due(self) -> int | None:
         """Earliest time (ms) at which :meth:`sweep` could find something; may be too early."""
         return None if self._sweep_due >= _FOREVER else self._sweep_due
+
+    def quiet_until(self, arrival: int) -> int:
+        """Before this time no sweep can fall due, whatever series are new in rows that arrive at ``arrival`` or later."""
+        place = bisect_right(self._dates, arrival)
+        dated = self._dates[place] if place < len(self._dates) else _FOREVER
+        return min(self._sweep_due, arrival + self._give_up_ms, dated)
 
     def sweep(self, now: int) -> tuple[list[int], list[int]]:
         """(slots to be forgotten, slots with new facts) at ``now``. Registered entities are never forgotten."""

@@ -16,7 +16,8 @@ from detectors.base import Series
 from detectors.rule import Rule
 from detectors.rulebook import RuleBook
 from streams.batch import Batch, Int64
-from topologies.rule_runner import TICK_MS, Context, Emit, OffsetAt, RuleRunner
+from topologies.rule_context import TICK_MS, Context, Emit, OffsetAt
+from topologies.rule_runner import RuleRunner
 
 _STEP_MS = 10_000
 #: A record longer on its way than this tells of the time before (late records trickle in for minutes when a stream has ended).

@@ -32,7 +32,7 @@ def test_a_cut_keeps_the_lists_parallel() -> None:
 
 def test_taking_by_mask_keeps_columns_and_records_together() -> None:
     taken = batch(4, 5, 6).take(np.array([True, False, True]))
-    assert (taken.slot.tolist(), taken.records, taken.columns["value"].tolist()) == ([4, 6], ["r0", "r2"], [0.0, 2.0])
+    assert (taken.slot.tolist(), list(taken.records), taken.columns["value"].tolist()) == ([4, 6], ["r0", "r2"], [0.0, 2.0])
 
 
 def test_taking_may_rename_the_slots() -> None:

@@ -1,0 +1,103 @@
+"""The alarm's step for one row, in plain numbers: what :meth:`detectors.alarm.Alarm.step` does for many, for few.
+
+Sparse data shows an alarm one row at a time, where forty numpy calls of a microsecond each are the whole cost: this is ten to
+twenty times quicker below a dozen rows. Both ways give the same transitions and the same state (a property test holds them
+together), because which one runs depends on where a batch was cut.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectors.transition import Transition
+from streams.records import Phase
+
+if TYPE_CHECKING:
+    from detectors.alarm import Alarm
+
+_NEVER = np.iinfo(np.int64).min
+#: A count may not wrap: it stops where every count that is asked for is long met.
+_ENOUGH = 2**30
+
+
+def one_row(alarm: Alarm, row: int, slot: int, measure: float, ts: int) -> Transition | None:
+    """One row of a slot; ``row`` is only what the transition is to call it."""
+    ladder, state = alarm.ladder, alarm.state
+    if (not ladder.touches(slot, measure) and not state["busy"][slot]) or measure != measure:
+        return None
+    now = max(ts, int(state["last"][slot]))
+    state["last"][slot] = now
+    reached, left = ladder.judge_row(slot, measure)
+    before, raised, worst = int(state["level"][slot]), int(state["raised"][slot]), int(state["worst"][slot])
+    quiet = alarm.quiet_ms > 0 and raised != _NEVER and now - raised < alarm.quiet_ms and (before == 0 or alarm.momentary)
+    held, counts, sinces = (state[name][slot].tolist() for name in ("held", "count", "since"))
+    within, within_since = (
+        ([0], [_NEVER])
+        if alarm.momentary
+        else (
+            state["within"][slot].tolist(),
+            state["within_since"][slot].tolist(),
+        )
+    )
+    levels = ladder.level_list
+    met = [False] * len(levels)
+    for k, delay in enumerate(alarm.delays):
+        if reached[k]:
+            if counts[k] == 0 and not held[k]:
+                sinces[k] = now
+            counts[k] = min(counts[k], _ENOUGH) + 1
+            counted, lasted = counts[k] >= delay.for_count, now - sinces[k] >= delay.for_ms
+            met[k] = (counted or lasted) if delay.either else (counted and lasted)
+            if quiet and levels[k] >= worst:
+                met[k] = False
+        else:
+            counts[k] = 0
+    found = None
+    if alarm.momentary:
+        if any(met):
+            k = met.index(True)
+            found = _told(alarm, row, slot, "raised", levels[k], 0, now, sinces[k], now)
+            state["raised"][slot], state["worst"][slot] = now, levels[k]
+    else:
+        for k, delay in enumerate(alarm.delays):
+            leaves = held[k] and left[k]
+            if leaves and within[k] == 0:
+                within_since[k] = now
+            within[k] = min(within[k], _ENOUGH) + 1 if leaves else 0
+            ended = leaves and within[k] >= delay.hold_count and now - within_since[k] >= delay.hold_ms
+            held[k] = (held[k] and not ended) or met[k]
+            if not held[k]:
+                within[k] = 0
+        new = levels[held.index(True)] if True in held else 0
+        if new != before:
+            found = _changed(alarm, row, slot, before, new, now, sinces, within_since)
+        state["held"][slot], state["within"][slot] = held, within
+        state["within_since"][slot] = [at if count > 0 else _NEVER for at, count in zip(within_since, within, strict=True)]
+    state["count"][slot] = counts
+    waits = [one or count > 0 for one, count in zip(held, counts, strict=True)]
+    state["since"][slot] = [at if wait else _NEVER for at, wait in zip(sinces, waits, strict=True)]
+    state["busy"][slot] = any(waits)
+    return found
+
+
+def _changed(
+    alarm: Alarm, row: int, slot: int, before: int, new: int, now: int, sinces: list[int], within_since: list[int]
+) -> Transition:
+    state = alarm.state
+    phase: Phase = "raised" if not before else "updated" if new else "cleared"
+    if phase == "raised":
+        state["raised"][slot], state["worst"][slot] = now, new
+    state["worst"][slot] = min(int(state["worst"][slot]), new or before)
+    named = new or before
+    first = (sinces if new else within_since)[alarm.ladder.level_list.index(named)]
+    state["level"][slot] = new
+    return _told(alarm, row, slot, phase, named, before, int(state["raised"][slot]), first, now)
+
+
+def _told(
+    alarm: Alarm, row: int, slot: int, phase: Phase, level: int, before: int, raised: int, since: int, now: int
+) -> Transition:
+    bounds = alarm.ladder.bounds(slot, level)
+    return Transition(row, slot, phase, level, before, raised, since, now, bounds[1] if phase == "cleared" else bounds[0])

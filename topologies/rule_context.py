@@ -1,0 +1,43 @@
+"""What the rules of a shard share, and the order in which their signals stand in the log of one source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from streams.records import Signal
+
+TICK_MS = 1000
+#: Where a signal of a record (not of a tick) stands among those of its offset.
+RECORD = 2**62
+#: (offset, tick or RECORD, part of an array record, rule, count): the order of signals of one source.
+Order = tuple[int, int, int, int, int]
+Emit = Callable[[Order, Signal], None]
+#: Offset of the first record with running-max arrival at or after a grid time.
+OffsetAt = Callable[[int], int]
+
+
+def grid_after(ms: int) -> int:
+    """The first grid time at or after ``ms``.
+
+    >>> grid_after(1000), grid_after(1001)
+    (1000, 2000)
+    """
+    return -(-ms // TICK_MS) * TICK_MS
+
+
+class Context:
+    """What all rules of a shard share: topic, city, the limit of live signals, the registry's revision and fences."""
+
+    __slots__ = ("default_city", "fences", "live_limit_ms", "registry_revision", "topic")
+
+    def __init__(self, topic: str, default_city: str, live_limit_ms: int, registry_revision: int, fences: Any) -> None:
+        self.topic = topic
+        self.default_city = default_city
+        self.live_limit_ms = live_limit_ms
+        self.registry_revision = registry_revision
+        self.fences = fences
+
+
+def tick_order(offset: int, tick: int, place: int) -> Order:
+    return (offset, tick, 0, place, 0)
