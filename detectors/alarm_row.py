@@ -30,18 +30,19 @@ def one_row(alarm: Alarm, row: int, slot: int, measure: float, ts: int) -> Trans
     now = max(ts, int(state["last"][slot]))
     state["last"][slot] = now
     reached, left = ladder.judge_row(slot, measure)
+    held, counts = state["held"][slot].tolist(), state["count"][slot].tolist()
+    levels = ladder.level_list
+    within, within_since = [0] * len(levels), [_NEVER] * len(levels)
+    if not alarm.momentary:
+        within = state["within"][slot].tolist()
+        if held == reached == [count > 0 for count in counts] and not any(within):
+            # It stands as it stood: a long silence, or a limit that is passed for hours, comes by here all the time.
+            state["count"][slot] = [min(count, _ENOUGH) + 1 if count else 0 for count in counts]
+            return None
+        within_since = state["within_since"][slot].tolist()
+    sinces = state["since"][slot].tolist()
     before, raised, worst = int(state["level"][slot]), int(state["raised"][slot]), int(state["worst"][slot])
     quiet = alarm.quiet_ms > 0 and raised != _NEVER and now - raised < alarm.quiet_ms and (before == 0 or alarm.momentary)
-    held, counts, sinces = (state[name][slot].tolist() for name in ("held", "count", "since"))
-    within, within_since = (
-        ([0], [_NEVER])
-        if alarm.momentary
-        else (
-            state["within"][slot].tolist(),
-            state["within_since"][slot].tolist(),
-        )
-    )
-    levels = ladder.level_list
     met = [False] * len(levels)
     for k, delay in enumerate(alarm.delays):
         if reached[k]:

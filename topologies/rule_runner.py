@@ -176,20 +176,20 @@ class RuleRunner:
                 self._last_tick = max(self._last_tick, until // TICK_MS * TICK_MS)
                 return
             else:
-                self._tick(stop, at(stop), emit)
+                self._tick(stop, at, emit)
 
     def _next_tick(self) -> int | None:
         due = self.detector.due()
         return None if due is None else max(grid_after(due), self._last_tick + TICK_MS)
 
-    def _tick(self, now: int, offset: int, emit: Emit) -> None:
+    def _tick(self, now: int, at: OffsetAt, emit: Emit) -> None:
         self._last_tick = now
         said = self.detector.tick(now)
         if said is None or said.slot is None or not len(said.slot):
             return
         slot = said.slot.astype(np.int32)
         for change in self.alarm.step(slot, said.measure, np.full(len(slot), now, dtype=np.int64)):
-            self._tell(change, tick_order(offset, now, self.place), now, said, None, emit)
+            self._tell(change, tick_order(at(now), now, self.place), now, said, None, emit)
 
     def _second(self, batch: Batch, rows: NDArray[Any], emit: Emit) -> None:
         if len(rows) == 1 or self._repeats:

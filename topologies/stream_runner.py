@@ -75,7 +75,7 @@ class StreamRunner(RuleRunner):
 
     def _ticks_until(self, until: int, at: OffsetAt, emit: Emit) -> None:
         while (tick := self._next_tick()) is not None and tick <= until:
-            self._tick(tick, at(tick), emit)
+            self._tick(tick, at, emit)
         self._last_tick = max(self._last_tick, until // TICK_MS * TICK_MS)
 
     def snapshot(self) -> dict[str, Any]:

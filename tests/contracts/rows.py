@@ -176,10 +176,13 @@ class Play:
         self.detector = detector
 
     def show(self, rows: Sequence[Row], cuts: Iterable[int] = ()) -> Said:
-        """All rows, cut into batches before the given positions and, as the stage does, at every grid second."""
+        """All rows, cut into batches before the given positions and, as the stage does for detectors with timers, at every grid
+        second."""
         wanted, start = set(cuts), 0
         for i in range(1, len(rows) + 1):
-            if i == len(rows) or i in wanted or rows[i].arrival // 1000 != rows[start].arrival // 1000:
+            ticks = type(self.detector).due is not Detector.due
+            second_over = i < len(rows) and ticks and rows[i].arrival // 1000 != rows[start].arrival // 1000
+            if i == len(rows) or i in wanted or second_over:
                 self._pass_time(rows[start].arrival)
                 self._batch(rows[start:i])
                 start = i
@@ -211,7 +214,8 @@ class Play:
         if not self.detector.takes_late:
             keep = np.flatnonzero(~batch.late)
             batch, names = batch.take(keep), names[keep]
-        for piece in rounds(batch.slot):
+        pieces = [np.arange(len(batch))] if self.detector.repeats and len(batch) else rounds(batch.slot)
+        for piece in pieces:
             told = self.detector.measure(batch.take(piece))
             assert len(told.measure) == len(piece)
             self._note([("row", int(name)) for name in names[piece]], told)
