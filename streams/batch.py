@@ -36,9 +36,23 @@ class RawBatch:
     values: list[bytes | None]
     keys: list[bytes | None]
     headers: list[Headers] | None = None
+    _arrays: tuple[Int64, Int64] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    @property
+    def offset_array(self) -> Int64:
+        return self._as_arrays()[0]
+
+    @property
+    def arrival_array(self) -> Int64:
+        return self._as_arrays()[1]
+
+    def _as_arrays(self) -> tuple[Int64, Int64]:
+        if self._arrays is None:
+            self._arrays = np.array(self.offsets, dtype=np.int64), np.array(self.arrivals, dtype=np.int64)
+        return self._arrays
 
     def cut(self, start: int, stop: int) -> RawBatch:
         """Rows ``start`` to ``stop`` (exclusive) as a batch of their own."""

@@ -12,8 +12,7 @@ timestamps, coordinates to WGS-84, the caller's mask, and the count of records w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from operator import attrgetter
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ from streams.record_codec import (
     single,
 )
 from streams.records import DeadLetter
+from streams.row_fields import RowFields
 from streams.unknown_fields import count_unknown
 from streams.unreadable import Cause, dead_letter
 
@@ -61,6 +61,8 @@ class Decoded:
     tombstones: int = 0
     #: Records with at least one field that the contract does not know.
     unknown_fields: int = 0
+    #: The rows' fields as lists, drawn once for codec and gate; what a row is changed to afterwards is not in them.
+    fields: RowFields = field(default_factory=lambda: RowFields([]))
 
     def __len__(self) -> int:
         """Records accounted for: rows and dead letters."""
@@ -119,13 +121,15 @@ def decode(stream: str, raw: RawBatch, *, caller_key: bytes = b"") -> Decoded:
         np.zeros(0, dtype=np.int64),
         dead,
         tombstones=sum(letter.reason == "tombstone" for letter in dead),
+        fields=RowFields(rows),
     )
     if readable is not values:
         blob = _joined(readable)
-    decoded.unknown_fields = count_unknown(STREAMS[stream], len(rows), blob, readable)
+    decoded.unknown_fields = count_unknown(STREAMS[stream], decoded.fields, blob, readable)
     _settle(stream, raw, decoded, envelopes)
     if b'crs"' in blob or b"\\" in blob:
         _to_wgs84(decoded.rows)
+        decoded.fields = RowFields(decoded.rows)
     if stream == "hotline":
         for call in decoded.rows:
             if call.caller is not None:
@@ -174,16 +178,15 @@ def _one_by_one(
 
 def _settle(stream: str, raw: RawBatch, decoded: Decoded, envelopes: dict[int, bytes | Cause]) -> None:
     """Times to milliseconds and identifiers checked; rows that fail become dead letters."""
-    rows = decoded.rows
+    rows, fields = decoded.rows, decoded.fields
     refused: dict[int, Cause] = {}
-    for field in IDENTIFIERS[stream]:
-        texts = list(map(attrgetter(field), rows))
+    for name in IDENTIFIERS[stream]:
         # str.isprintable refuses all that the pattern refuses, and some letters more; only then is each looked at.
-        if not "".join(texts).isprintable():
-            for i, text in enumerate(texts):
+        if not "".join(fields.distinct(name)).isprintable():
+            for i, text in enumerate(fields[name]):
                 if not IDENTIFIER.fullmatch(text):
-                    refused.setdefault(i, Cause("bad_identifier", f"$.{field}", "expected 1 to 128 printable characters"))
-    times = list(map(attrgetter("ts"), rows))
+                    refused.setdefault(i, Cause("bad_identifier", f"$.{name}", "expected 1 to 128 printable characters"))
+    times = fields["ts"]
     try:
         if set(map(type, times)) - {int}:
             raise OverflowError
@@ -204,22 +207,23 @@ def _settle(stream: str, raw: RawBatch, decoded: Decoded, envelopes: dict[int, b
         decoded.dead.sort(key=lambda letter: (letter.offset, letter.n))
         kept = [i for i in range(len(rows)) if i not in refused]
         decoded.rows = [rows[i] for i in kept]
+        decoded.fields = RowFields(decoded.rows)
         decoded.row_of, decoded.part = decoded.row_of[kept], decoded.part[kept]
     if len(decoded.ts) != len(decoded.rows):
         decoded.ts = np.array([row.ts for row in decoded.rows], dtype=np.int64)
 
 
-def _settle_times(rows: Sequence[Any], field: str, refused: dict[int, Cause]) -> None:
+def _settle_times(rows: Sequence[Any], name: str, refused: dict[int, Cause]) -> None:
     for i, row in enumerate(rows):
-        given = getattr(row, field)
+        given = getattr(row, name)
         if given is None:
             continue
         try:
-            setattr(row, field, epoch_ms(given))
+            setattr(row, name, epoch_ms(given))
         except OverflowError as error:
-            refused.setdefault(i, Cause("number_out_of_range", f"$.{field}", str(error)))
+            refused.setdefault(i, Cause("number_out_of_range", f"$.{name}", str(error)))
         except ValueError as error:
-            refused.setdefault(i, Cause("bad_timestamp", f"$.{field}", str(error)))
+            refused.setdefault(i, Cause("bad_timestamp", f"$.{name}", str(error)))
 
 
 def _to_wgs84(rows: Sequence[Any]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +22,7 @@ from streams.gate_memory import DUPLICATE, JUMP, LATE, IdMemory, SeriesMemory, T
 from streams.gate_units import SensorFacts
 from streams.records import Quarantined
 from streams.registry import Registry
+from streams.row_fields import RowFields
 from streams.series import SeriesIndex
 
 DAY_S = 86_400.0
@@ -106,13 +106,15 @@ class Gate:
     def admit(self, decoded: Decoded, raw: RawBatch) -> Admitted:
         """Judge the rows of a batch; never raises for anything the codec lets through."""
         rows = decoded.rows
-        offset = np.array(raw.offsets, dtype=np.int64)[decoded.row_of]
-        arrival = np.array(raw.arrivals, dtype=np.int64)[decoded.row_of]
+        offset, arrival = raw.offset_array, raw.arrival_array
+        if len(offset) != len(rows) or decoded.dead:
+            offset, arrival = offset[decoded.row_of], arrival[decoded.row_of]
         ts = decoded.ts
         codes: Codes = np.zeros(len(rows), dtype=np.int8)
-        columns = columns_of(self.stream, rows, codes)
+        fields = decoded.fields
+        columns = columns_of(self.stream, fields, codes)
         if self._sensors is not None:
-            columns["suspect"] = check_quality(rows, codes)
+            columns["suspect"] = check_quality(fields, codes)
         check_time(ts, arrival, int(self.settings.future_s * 1000), int(self.settings.too_old_s * 1000), codes)
         check_place(columns["lat"], columns["lon"], codes)
 
@@ -120,17 +122,26 @@ class Gate:
         sound = np.flatnonzero(codes == 0)
         whole = len(sound) == len(rows)
         candidates = rows if whole else [rows[i] for i in sound.tolist()]
-        slot, fresh = self.series.slots(*self._keys(candidates), arrival[sound])
+        if not whole:
+            fields = RowFields(candidates)
+        slot, fresh = self._slots(fields, arrival if whole else arrival[sound])
         self._memory.grow(len(self.series))
         if self._sensors is not None:
             some: Codes = np.zeros(len(candidates), dtype=np.int8)
-            columns["value"][sound] = self._sensors.apply(candidates, slot, ts[sound], columns["value"][sound], some)
+            columns["value"][sound] = self._sensors.apply(fields, slot, ts[sound], columns["value"][sound], some)
             if some.any():
                 codes[sound] = some
                 kept = np.flatnonzero(some == 0)
                 sound, slot = sound[kept], slot[kept]
                 candidates = [candidates[i] for i in kept.tolist()]
-        verdicts = self._remembered(candidates, slot, ts[sound], {name: column[sound] for name, column in columns.items()})
+        if len(sound) == len(rows):
+            verdicts = self._remembered(candidates, slot, ts, columns)
+        else:
+            verdicts = self._remembered(candidates, slot, ts[sound], {name: column[sound] for name, column in columns.items()})
+        if not verdicts.any() and len(sound) == len(rows):
+            # Nothing to say against any row: nearly every batch ends here, and nothing of it is copied.
+            batch = Batch(self.stream, slot, ts, arrival, offset, decoded.part, verdicts == LATE, rows, columns)
+            return Admitted(batch, [], 0, Counter(), fresh)
         codes[sound[verdicts == JUMP]] = CODE["impossible_jump"]
         stays = (verdicts != DUPLICATE) & (verdicts != JUMP)
         duplicates = int(np.count_nonzero(verdicts == DUPLICATE))
@@ -154,12 +165,12 @@ class Gate:
         quarantined = self._quarantined(decoded, raw, codes, ts, arrival)
         return Admitted(batch, quarantined, duplicates, Counter(letter.reason for letter in quarantined), fresh)
 
-    def _keys(self, rows: Sequence[Any]) -> tuple[list[str], list[Any]]:
-        """Entity and second of each row: what makes a series."""
+    def _slots(self, fields: RowFields, arrival: Int64) -> tuple[Int32, list[int]]:
+        """Slots of the rows, by entity and second, and the new ones."""
         entity, second = SERIES_FIELDS[self.stream]
-        return list(map(attrgetter(entity), rows)), [None] * len(rows) if second is None else list(
-            map(attrgetter(second), rows)
-        )
+        if second is None:
+            return self.series.slots(fields[entity], [None] * len(fields.rows), arrival, {None})
+        return self.series.slots(fields[entity], fields[second], arrival, fields.distinct(second))
 
     def _remembered(self, rows: Sequence[Any], slot: Int32, ts: Int64, columns: dict[str, Float64]) -> Verdicts:
         """Duplicates, late rows and impossible jumps, by what came before."""
@@ -190,7 +201,7 @@ class Gate:
                     offset=raw.offsets[int(decoded.row_of[i])],
                     n=int(decoded.part[i]),
                     reason=reason,
-                    entity=self._keys([row])[0][0],
+                    entity=getattr(row, SERIES_FIELDS[self.stream][0]),
                     record=row,
                     detail=detail(reason, row, int(ts[i]), int(arrival[i])),
                     arrival_ts=int(arrival[i]),

@@ -5,14 +5,13 @@ A check marks rows with the place of its reason in :data:`REASONS`; the first re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.batch import Float64, Int64
+from streams.row_fields import RowFields
 
 #: Why a row is quarantined; place 0 means it is not.
 REASONS: Final = (
@@ -42,11 +41,11 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 BAD_QUALITY: Final = frozenset({"bad", "maintenance", "calibration"})
 
 
-def columns_of(stream: str, rows: Sequence[Any], codes: Codes) -> dict[str, Float64]:
+def columns_of(stream: str, rows: RowFields, codes: Codes) -> dict[str, Float64]:
     """Numeric columns of the rows: absent values are NaN; a NaN or an infinity that was sent marks its row."""
     columns = {}
     for name in COLUMNS[stream]:
-        given = list(map(attrgetter(name), rows))
+        given = rows[name]
         if None not in given:
             column = np.array(given, dtype=np.float64)
             mark(codes, ~np.isfinite(column), "not_a_number")
@@ -66,10 +65,9 @@ def mark(codes: Codes, rows: NDArray[np.bool_], reason: str) -> None:
         codes[rows & (codes == 0)] = CODE[reason]
 
 
-def check_quality(rows: Sequence[Any], codes: Codes) -> Float64:
+def check_quality(rows: RowFields, codes: Codes) -> Float64:
     """Marks rows with a bad flag; returns the column ``suspect`` (1.0 where the device itself has doubts)."""
-    flags = list(map(attrgetter("quality"), rows))
-    different = set(flags)
+    flags, different = rows["quality"], rows.distinct("quality")
     if different & BAD_QUALITY:
         mark(codes, np.array([flag in BAD_QUALITY for flag in flags], dtype=np.bool_), "bad_quality")
     if "suspect" in different:

@@ -6,7 +6,6 @@ Facts hold for a time (D14), so a slot's are kept with their validity and asked 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 
 import numpy as np
 
@@ -15,10 +14,13 @@ from streams.event_time import NEVER
 from streams.gate_checks import CODE, Codes, mark
 from streams.records import Reading
 from streams.registry import Registry
+from streams.row_fields import RowFields
 from streams.series import grown
 from streams.units import SAME, Conversion, canonical_unit, conversion
 
 _UNFIT: Conversion = (np.nan, 0.0, 1.0)
+#: So many pairs of metric and unit are looked at for a whole batch.
+_FEW = 32
 
 
 class SensorFacts:
@@ -45,14 +47,20 @@ class SensorFacts:
                 self._span[slot] = NEVER
             self._sentinels.pop(slot, None)
 
-    def apply(self, rows: Sequence[Reading], slot: Int32, ts: Int64, values: Float64, codes: Codes) -> Float64:
+    def apply(self, fields: RowFields, slot: Int32, ts: Int64, values: Float64, codes: Codes) -> Float64:
         """Marks sentinels and unknown units; returns the values in canonical units and writes them into the rows."""
+        rows: Sequence[Reading] = fields.rows
         scale, sentinel = self._by_registry(rows, slot, ts)
         for row in sentinel:
             codes[row] = codes[row] or CODE["sentinel"]
-        units = list(map(attrgetter("unit"), rows))
-        if units.count(None) != len(units):
-            scale = self._by_record(rows, units, scale)
+        different = fields.distinct("unit")
+        if self._as_they_are(fields.distinct("metric"), different - {None}) and (
+            None not in different or (scale == SAME).all()
+        ):
+            return values
+        units = fields["unit"]
+        if different - {None}:
+            scale = self._by_record(fields, units, scale)
         mark(codes, np.isnan(scale[:, 0]), "unit_unknown")
         changed = (scale[:, 0] != 1.0) | (scale[:, 1] != 0.0) | (scale[:, 2] != 1.0)
         changed &= codes == 0
@@ -104,8 +112,15 @@ class SensorFacts:
             self._sentinels[slot] = sentinels
         return scale, sentinels
 
-    def _by_record(self, rows: Sequence[Reading], units: list[str | None], by_registry: Float64) -> Float64:
-        keys = list(zip(map(attrgetter("metric"), rows), units, strict=True))
+    @staticmethod
+    def _as_they_are(metrics: set[str], units: set[str]) -> bool:
+        """Whether every unit that was sent is the canonical one of every metric of the batch: then no row need be looked at."""
+        return len(metrics) * len(units) <= _FEW and all(
+            conversion(metric, unit) == SAME for metric in metrics for unit in units
+        )
+
+    def _by_record(self, fields: RowFields, units: list[str | None], by_registry: Float64) -> Float64:
+        keys = list(zip(fields["metric"], units, strict=True))
         places = list(map(self._known.get, keys))
         if None in places:
             self._learn(set(keys))

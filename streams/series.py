@@ -32,7 +32,8 @@ class SeriesIndex:
     """
 
     def __init__(self) -> None:
-        self._slots: dict[Key, int] = {}
+        #: By second, then by entity.
+        self._slots: dict[str | None, dict[str, int]] = {}
         self._keys: list[Key | None] = []
         self._free: list[int] = []
         #: Newest arrival (epoch ms) per slot; only the first ``len(index)`` entries mean anything.
@@ -45,26 +46,39 @@ class SeriesIndex:
     @property
     def live(self) -> int:
         """Number of series that have a slot."""
-        return len(self._slots)
+        return len(self._keys) - len(self._free)
 
     def key(self, slot: int) -> Key | None:
         """The series in a slot; None where it was forgotten."""
         return self._keys[slot]
 
     def slot(self, entity: str, second: str | None = None) -> int | None:
-        return self._slots.get((entity, second))
+        return self._slots.get(second, {}).get(entity)
 
-    def slots(self, entities: Iterable[str], seconds: Iterable[str | None], arrivals: Int64) -> tuple[Int32, list[int]]:
-        """Slots of rows in order, and those given out just now (freshly appended or used again), in order of appearance."""
-        keys = list(zip(entities, seconds, strict=True))
-        found: list[Any] = list(map(self._slots.get, keys))
+    def slots(
+        self, entities: Iterable[str], seconds: Iterable[str | None], arrivals: Int64, distinct: set[Any] | None = None
+    ) -> tuple[Int32, list[int]]:
+        """Slots of rows in order, and those given out just now (freshly appended or used again), in order of appearance.
+
+        ``distinct`` are the different ``seconds``, where the caller knows them.
+        """
+        entities, seconds = list(entities), list(seconds)
+        if distinct is None:
+            distinct = set(seconds)
+        # A table per second: a batch of one metric asks one table, and no pair is made of what a row is looked up by.
+        tables = {second: self._slots.setdefault(second, {}) for second in distinct}
+        found: list[Any]
+        if len(tables) == 1:
+            found = list(map(next(iter(tables.values())).get, entities))
+        else:
+            found = list(map(dict.get, map(tables.__getitem__, seconds), entities))
         fresh: list[int] = []
         if None in found:
             for i, slot in enumerate(found):
                 if slot is None:
-                    found[i] = held = self._slots.get(keys[i], -1)
+                    found[i] = held = tables[seconds[i]].get(entities[i], -1)
                     if held < 0:
-                        found[i] = self._give(keys[i])
+                        found[i] = self._give((entities[i], seconds[i]))
                         fresh.append(found[i])
         slots = np.array(found, dtype=np.int32)
         np.maximum.at(self.last_arrival, slots, arrivals)
@@ -84,7 +98,7 @@ class SeriesIndex:
             self._keys.append(key)
             self.last_arrival = grown(self.last_arrival, slot + 1, NEVER)
         self.last_arrival[slot] = NEVER
-        self._slots[key] = slot
+        self._slots.setdefault(key[1], {})[key[0]] = slot
         return slot
 
     def forget(self, slots: Iterable[int]) -> None:
@@ -92,7 +106,10 @@ class SeriesIndex:
         for slot in slots:
             key = self._keys[slot]
             if key is not None:
-                del self._slots[key]
+                table = self._slots[key[1]]
+                del table[key[0]]
+                if not table:
+                    del self._slots[key[1]]
                 self._keys[slot] = None
                 self._free.append(int(slot))
 
@@ -109,6 +126,9 @@ class SeriesIndex:
         self._keys = [
             None if entity is None else (entity, second) for entity, second in zip(entities, saved["seconds"], strict=True)
         ]
-        self._slots = {key: slot for slot, key in enumerate(self._keys) if key is not None}
+        self._slots = {}
+        for slot, key in enumerate(self._keys):
+            if key is not None:
+                self._slots.setdefault(key[1], {})[key[0]] = slot
         self._free = [int(slot) for slot in saved["free"]]
         self.last_arrival = np.array(saved["last_arrival"], dtype=np.int64)

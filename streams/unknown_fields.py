@@ -4,10 +4,10 @@ msgspec skips unknown fields without a word, and asking it to refuse them would 
 one. Counting colons is 20 times cheaper than reading the keys and proves in the common case that there are none:
 
 Every key of an object is followed by exactly one colon, so a batch has at least as many colons as keys. Each readable record
-has each required key. If, after taking those away, and one for every ``"name":`` of an optional field, no colon is left,
-then every colon belongs to a known key. ``"name":`` cannot stand inside a string unless a backslash does, and a known name
-nested inside an unknown field still leaves that field's own colon over. Only when something is left (an unknown field, an
-identifier or text with a colon, a space before a colon) are the keys themselves read, by orjson.
+has each required key. If, after taking those away, and one for every optional field that is not null or whose ``"name":``
+occurs, no colon is left, then every colon belongs to a known key. ``"name":`` cannot stand inside a string unless a backslash
+does, and a known name nested inside an unknown field still leaves that field's own colon over. Only when something is left (an
+unknown field, an identifier or text with a colon, a space before a colon) are the keys themselves read, by orjson.
 """
 
 from __future__ import annotations
@@ -18,25 +18,46 @@ from functools import cache
 from typing import Any
 
 import msgspec
+import numpy as np
 import orjson
+
+from streams.row_fields import RowFields
+
+_COLON = ord(":")
 
 
 @cache
-def _fields(kind: type[msgspec.Struct]) -> tuple[int, tuple[bytes, ...], frozenset[str]]:
-    """Number of required fields, needles of the optional ones, and all names."""
+def _fields(kind: type[msgspec.Struct]) -> tuple[int, tuple[str, ...], tuple[bytes, ...], tuple[bytes, ...], frozenset[str]]:
+    """Number of required fields; of the optional ones the names of those that default to null, the needles of the others, and
+    all needles; all names as they are written."""
     fields = msgspec.structs.fields(kind)
     optional = [f for f in fields if not f.required]
-    needles = tuple(f'"{f.encode_name}":'.encode() for f in optional)
-    return len(fields) - len(optional), needles, frozenset(f.encode_name for f in fields)
+    null = tuple(f.name for f in optional if f.default is None)
+    needles = {f.name: f'"{f.encode_name}":'.encode() for f in optional}
+    others = tuple(needle for name, needle in needles.items() if name not in null)
+    return len(fields) - len(optional), null, others, tuple(needles.values()), frozenset(f.encode_name for f in fields)
 
 
-def count_unknown(kind: type[msgspec.Struct], rows: int, blob: bytes, values: Iterable[bytes]) -> int:
-    """Records with an unknown field. ``values`` are the readable raw values (empty for the others), ``blob`` is all of them."""
-    required, needles, names = _fields(kind)
-    left = blob.count(b":") - required * rows
+def count_unknown(kind: type[msgspec.Struct], rows: RowFields, blob: bytes, values: Iterable[bytes]) -> int:
+    """Records with an unknown field. ``rows`` are the fields of the readable records, ``values`` the raw values of these (empty
+    for the others), ``blob`` is all of them."""
+    required, null, others, needles, names = _fields(kind)
+    count = len(rows.rows)
+    # numpy counts a byte three times as fast as bytes.count.
+    over = left = int(np.count_nonzero(np.frombuffer(blob, dtype=np.uint8) == _COLON)) - required * count
+    # A value that is there was written under its name; the lists are drawn for the gate anyway.
+    for name in null:
+        if left == 0:
+            return 0
+        left -= count - rows[name].count(None)
     if left == 0:
         return 0
     if b"\\" not in blob:
+        for needle in others:
+            left -= blob.count(needle)
+            if left == 0:
+                return 0
+        left = over
         # Devices of a kind send the same fields: those of the first record are looked for first, and usually suffice.
         first = blob[:2048]
         for needle in sorted(needles, key=lambda name: name not in first):

@@ -102,7 +102,7 @@ class DetectStage:
         out, told = Detected(), _Told()
         count = len(raw)
         if count:
-            arrivals = np.array(raw.arrivals, dtype=np.int64)
+            arrivals = raw.arrival_array
             if self.clock is None:
                 self._begin(int(arrivals[0]))
             assert self.clock is not None
@@ -168,7 +168,7 @@ class DetectStage:
         out.reasons.update(item.reason for item in found.quarantined)
         batch = found.batch
         self._watch(self.shard.fresh())
-        offsets = np.array(raw.offsets, dtype=np.int64)
+        offsets = raw.offset_array
         until = int(clock[-1])
 
         def at(tick: int) -> int:
