@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from streams.errors import Mend
@@ -27,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mute": ("topologies.commands", "silences, maintenance, permits, drills"),
     "dead-letters": ("topologies.commands", "look at and re-submit what could not be read"),
     "rules": ("topologies.rules_commands", "check, list and test rule files"),
+    "score": ("detectors.commands", "score a table of readings row by row as it would arrive"),
     "replay": ("replay.commands", "record, play, run, compare and verify recordings"),
     "doctor": ("topologies.commands", "checks broker, Redis, topics, clock, rules and says what to do"),
 }
@@ -77,9 +79,16 @@ def _parser(asked: str | None) -> argparse.ArgumentParser:
     if room is not None:
         _room(room, str(asked)).add_parser(commands)
     for name, (module, text) in COMMANDS.items():
-        if module != room and importlib.util.find_spec(module) is not None:
+        if module != room and _there(module):
             commands.add_parser(name, help=text)
     return parser
+
+
+def _there(module: str) -> bool:
+    """Whether the module's file exists: finding it the usual way would import its package, and with it numpy."""
+    package, _, name = module.rpartition(".")
+    spec = importlib.util.find_spec(package)
+    return spec is not None and any((Path(folder) / f"{name}.py").exists() for folder in spec.submodule_search_locations or ())
 
 
 def _room(module: str, command: str) -> Any:

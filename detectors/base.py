@@ -70,13 +70,16 @@ class Measures:
     """Measures of some slots at one moment each; arrays of one length.
 
     ``measure`` is NaN where the detector says nothing of the row (the alarm keeps its state). ``expected`` and ``score``
-    (0 to 1) are NaN where the detector has none. ``explain(i)`` is called only for rows that become a signal.
+    (0 to 1) are NaN where the detector has none; a score of 0.5 is where the detector itself would flag the row
+    (``citywatch score`` does). ``explain(i)`` is called only for rows that become a signal.
     """
 
     measure: Float64
     expected: Float64 | None = None
     score: Float64 | None = None
     explain: Callable[[int], str] | None = None
+    #: Of a group: which members carry what row ``i`` measures, the strongest first.
+    carriers: Callable[[int], list[str]] | None = None
     #: Only from :meth:`Detector.tick`: which slots are spoken of.
     slot: Int32 | None = None
     #: Of a silence: whether it is the whole stream's, the gateway's or the device's own (:mod:`detectors.neighbours`).
@@ -180,6 +183,10 @@ class Detector(ABC, Generic[P]):
     def measure(self, batch: Batch) -> Measures:
         """Measure every row, then learn from it. Unless it :attr:`repeats`, no slot occurs twice in ``batch``; order between
         slots means nothing."""
+
+    def teach(self, batch: Batch) -> None:
+        """Learn rows somebody knows to be good. Here they are measured like others; a detector with a freeze lifts it."""
+        self.measure(batch)
 
     def due(self) -> int | None:
         """Earliest arrival time (ms) at which :meth:`tick` could have something to say; None: never. May be too early."""

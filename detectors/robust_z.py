@@ -108,6 +108,15 @@ class RobustZ(Detector[RobustZParams]):
         measure[rows], expected[rows], score[rows] = part.measure, part.expected, part.score
         return Measures(measure, expected, score, self._explain(column, expected, measure))
 
+    def teach(self, batch: Batch) -> None:
+        """Rows known to be good are learned however far away they are, clipped as others."""
+        column = batch.columns.get(self.params.column)
+        if column is not None:
+            known = np.flatnonzero(np.abs(column) < 1e150)
+            for piece in rounds(batch.slot[known]):
+                rows = known[piece]
+                self._round(batch.slot[rows], batch.ts[rows], column[rows], good=True)
+
     def _whole(self, slot: Int32, ts: Int64, x: Float64) -> Measures:
         """Rows of any slots: in numpy where rounds are wide, row by row where they are narrow."""
         pieces = rounds(slot)
@@ -123,7 +132,7 @@ class RobustZ(Detector[RobustZParams]):
                 measure[rows], expected[rows], score[rows] = self._round(slot[rows], ts[rows], x[rows])
         return Measures(measure, expected, score, self._explain(x, expected, measure))
 
-    def _round(self, slot: Int32, ts: Int64, x: Float64) -> tuple[Float64, Float64, Float64]:
+    def _round(self, slot: Int32, ts: Int64, x: Float64, good: bool = False) -> tuple[Float64, Float64, Float64]:
         state, params = self.state, self.params
         rows = state["rows"][slot]
         centre = state["centre"][slot]
@@ -142,7 +151,7 @@ class RobustZ(Detector[RobustZParams]):
         with np.errstate(over="ignore"):
             z = np.minimum(np.divide(size, wide, out=np.zeros_like(size), where=judged), 1e12)
         warm = rows >= params.warmup
-        beyond = warm & (z > params.freeze)
+        beyond = warm & (z > params.freeze) & (not good)
         self._learn(slot, x, away, size, scale, rows, beyond, hour)
         measure = z if params.side == "both" else z * np.sign(away if params.side == "above" else -away)
         measure = np.where(warm, measure, np.nan)
