@@ -6,18 +6,22 @@ A detector measures (:mod:`detectors.base`), the ladder judges (:mod:`detectors.
 
 from detectors import accumulation as accumulation
 from detectors import alarm_bits as alarm_bits
+from detectors import counter as counter
 from detectors import dumping as dumping
 from detectors import excess as excess
 from detectors import geofence as geofence
 from detectors import implied_speed as implied_speed
 from detectors import lexicon as lexicon
 from detectors import lid_open as lid_open
+from detectors import neighbour_drift as neighbour_drift
 from detectors import overspeed as overspeed
 from detectors import rate_of_change as rate_of_change
+from detectors import report_rate as report_rate
 from detectors import river_model as river_model
 from detectors import robust_z as robust_z
 from detectors import silence as silence
 from detectors import stream_silence as stream_silence
 from detectors import stuck as stuck
 from detectors import threshold as threshold
+from detectors import vibration as vibration
 from detectors import video_persistence as video_persistence

@@ -53,7 +53,11 @@ EXAMPLES: dict[str, list[Example]] = {
         Example({"window_s": 600, "warmup": 3, "freeze": 0.1, "scale": "unit", "side": "both"}),
     ],
     "accumulation": [Example({"window_s": 60}), Example({"window_s": 3600, "least": 0.5, "dry_s": 600})],
-    "stuck": [Example(), Example({"eps": 0.01, "unit": "rows", "ignore_values": [0]})],
+    "stuck": [
+        Example(),
+        Example({"eps": 0.01, "unit": "rows", "ignore_values": [0]}),
+        Example({"unit": "times", "min_rows": 2, "min_moves": 3}),
+    ],
     "silence": [
         Example(),
         Example({"learn": True, "learn_rows": 5, "repeat_s": 7}),
@@ -67,6 +71,41 @@ EXAMPLES: dict[str, list[Example]] = {
         Example({"model": "hotelling_t2", "warmup": 16, "retain": 32, "freeze": 3.0, "smooth": 0.3}, bytes_per_slot=4096),
         Example(
             {"model": "local_outlier_factor", "warmup": 16, "retain": 32, "freeze": 3.0, "share": 0.3}, bytes_per_slot=4096
+        ),
+    ],
+    "counter": [
+        Example(),
+        Example({"say": "rate", "jitter": 0.01, "capacity": 1.0}),
+        # The rate's own baseline, and the meter's.
+        Example({"say": "unusual", "warmup": 10, "jitter": 1.0}),
+    ],
+    "vibration": [
+        Example({"rows": 4, "warmup": 10, "memory": 20}, bytes_per_slot=1024),
+        Example({"rows": 4, "warmup": 10, "feature": "rms", "unit": "times", "side": "both"}),
+        Example({"rows": 16, "warmup": 10, "feature": "bands", "bands_hz": [[0.0, 0.2], [0.1, 0.5]]}, bytes_per_slot=1024),
+    ],
+    "report_rate": [
+        Example({"window_s": 10, "warmup": 3, "least": 1.0}),
+        Example({"window_s": 30, "side": "burst", "warmup": 2, "least": 1.0, "adopt_after": 3}),
+    ],
+    # Eleven numbers a member; a city has hundreds of groups, not a hundred thousand.
+    "neighbour_drift": [
+        Example(
+            {"window_s": 30, "warmup_s": 60, "memory_s": 600, "adopt_s": 200, "fresh_s": 300, "max_members": 4, "least": 2},
+            bytes_per_slot=1024,
+        ),
+        Example(
+            {
+                "window_s": 300,
+                "warmup_s": 60,
+                "memory_s": 900,
+                "fresh_s": 600,
+                "max_members": 5,
+                "freeze": 1.0,
+                "floor": 0.001,
+                "least": 2,
+            },
+            bytes_per_slot=1024,
         ),
     ],
     "geofence": [

@@ -34,3 +34,31 @@ def test_it_says_how_long_in_words() -> None:
     told = detector.row(1.5, 60)
     assert told.explain is not None
     assert told.explain(0) == "1.5 unchanged in 2 readings over 60 s"
+
+
+def test_a_coarse_signal_is_judged_by_its_own_longest_rest() -> None:
+    detector = OneSeries("stuck", unit="times", min_rows=2, min_moves=10)
+    steps = [(60.0 * i, float(i // 20 % 7)) for i in range(600)]
+    assert max(value for value in detector.measures(steps) if value == value) <= 1.01
+    frozen = detector.measures([(36_000 + 60.0 * i, 3.0) for i in range(100)])
+    assert frozen[-1] > 4
+
+
+def test_a_signal_that_was_always_constant_may_be_so_by_right() -> None:
+    told = OneSeries("stuck", unit="times", min_moves=3).measures([(60.0 * i, 7.0) for i in range(1000)])
+    assert not any(value > 0 for value in told)
+
+
+def test_a_rest_that_was_reported_does_not_become_the_usual_one() -> None:
+    detector = OneSeries("stuck", unit="times", min_rows=2, min_moves=10)
+    detector.measures([(60.0 * i, float(i // 5 % 7)) for i in range(300)])
+    detector.measures([(18_000 + 60.0 * i, 99.0) for i in range(500)])
+    assert detector.measures([(48_000 + 60.0 * i, 50.0) for i in range(100)])[-1] > 4
+
+
+def test_a_rest_against_its_own_history_says_so_in_words() -> None:
+    detector = OneSeries("stuck", unit="times", min_rows=2, min_moves=3)
+    detector.measures([(60.0 * i, float(i // 2)) for i in range(10)])
+    told = [detector.row(99.0, 600 + 60.0 * i) for i in range(8)][-1]
+    assert told.explain is not None
+    assert told.explain(0) == "99 unchanged in 8 readings, until now at most 2 over 420 s"

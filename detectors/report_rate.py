@@ -1,0 +1,173 @@
+"""Report rate: how many reports of a series come in a stretch of time, against how many usually do: dropouts and bursts.
+
+A radio that loses every third message is never silent for long, so :mod:`detectors.silence` says nothing, and its readings look
+normal; a device that sends a hundred times as often floods its neighbours. Both show in the count of reports per ``window_s``
+of arrival time. What is usual is the registry's interval where it names one, and learned otherwise: the mean count of the
+windows, none of which counts for more than twice what is usual, and those beyond ``freeze`` for nothing until they are
+``adopt_after`` running.
+
+Counts scatter by themselves, so a window is spoken of only where its count lies at least ``least`` standard deviations of a
+Poisson count from the usual one (after Anscombe's square root, *Biometrika* 1948); others measure what is usual. A window
+without any report says nothing, and after ``silent`` of them the series is left to the detector of silence.
+
+Do not use it for events that come in bursts by nature (calls: :mod:`detectors.burst`), nor with windows in which fewer than
+some ten reports are usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from detectors.base import Columns, Detector, Measures, Params, Series, register
+from streams.batch import Batch, Float64
+
+_FOREVER = np.iinfo(np.int64).max
+
+
+class ReportRateParams(Params, frozen=True):
+    """``window_s``: whole seconds a window. ``side``: ``dropout`` measures the share of the usual reports that is missing
+    (0 to 1), ``burst`` how many times the usual number came. ``least``: in standard deviations of the count.
+
+    ``warmup``, ``memory``, ``adopt_after``, ``silent``: windows. ``freeze``: counts beyond this factor either way are not
+    learned from.
+    """
+
+    window_s: Annotated[int, Meta(ge=1, le=7 * 86400)] = 3600
+    side: Literal["dropout", "burst"] = "dropout"
+    least: Annotated[float, Meta(ge=1)] = 4.0
+    warmup: Annotated[int, Meta(ge=1)] = 6
+    memory: Annotated[float, Meta(ge=2)] = 100.0
+    freeze: Annotated[float, Meta(gt=1)] = 1.5
+    adopt_after: Annotated[int, Meta(ge=2)] = 48
+    silent: Annotated[int, Meta(ge=1)] = 3
+
+
+@register
+class ReportRate(Detector[ReportRateParams]):
+    """Measure: once a window, at its end (for bursts also on the row that makes it one): missing share, or times the usual."""
+
+    name: ClassVar[str] = "report_rate"
+    streams: ClassVar[frozenset[str]] = frozenset({"sensor", "vehicle", "video"})
+    Params: ClassVar[type[Params]] = ReportRateParams
+    #: A report is one however late it comes.
+    takes_late: ClassVar[bool] = True
+
+    def __init__(self, params: ReportRateParams, series: Sequence[Series]) -> None:
+        super().__init__(params, series)
+        self._window_ms = params.window_s * 1000
+        #: End of the window that is open, of all slots together: windows stand on one grid.
+        self._end = _FOREVER
+
+    def columns(self) -> Columns:
+        return Columns(
+            # End of the open window; where the slot was first heard inside it, the window is not counted.
+            end=(np.int64, _FOREVER),
+            count=(np.int64, 0),
+            whole=(np.bool_, False),
+            usual=(np.float64, 0.0),
+            windows=(np.int32, 0),
+            beyond=(np.int32, 0),
+            beyond_mean=(np.float64, 0.0),
+            empty=(np.int32, 0),
+        )
+
+    def measure(self, batch: Batch) -> Measures:
+        n, slot, state = len(batch), batch.slot, self.state
+        end = (batch.arrival // self._window_ms + 1) * self._window_ms
+        open_ = state["end"][slot] != _FOREVER
+        state["end"][slot] = np.where(open_, state["end"][slot], end)
+        state["count"][slot] += 1
+        if n:
+            self._end = min(self._end, int(state["end"][slot].min()))
+        measure = np.full(n, np.nan)
+        count = state["count"][slot]
+        usual = self._usual(slot)
+        if self.params.side == "burst":
+            told = self._measured(count, usual)
+            measure = np.where(state["whole"][slot] & (told > 1.0), told, np.nan)
+        return Measures(measure, usual, explain=lambda i: self._words(int(count[i]), float(usual[i])))
+
+    def _usual(self, slot: NDArray[Any]) -> Float64:
+        """Reports a window by the registry's interval, else as learned; NaN before ``warmup`` windows."""
+        learned = np.where(self.state["windows"][slot] >= self.params.warmup, self.state["usual"][slot], np.nan)
+        told = np.array([self.series[int(s)].interval_s or 0.0 for s in slot], dtype=np.float64)
+        named = (told > 0) & (told < 1e9)
+        return np.where(named, np.divide(self.params.window_s, told, out=np.ones(len(slot)), where=named), learned)
+
+    def _measured(self, count: NDArray[Any], usual: Float64) -> Float64:
+        """What a window with this count measures; NaN where nothing is usual yet."""
+        known = np.nan_to_num(usual)
+        away = 2.0 * (np.sqrt(count + 0.375) - np.sqrt(known + 0.375))
+        if self.params.side == "dropout":
+            share = 1.0 - np.divide(count, known, out=np.ones(len(count)), where=known > 0)
+            told = np.where(away <= -self.params.least, np.clip(share, 0.0, 1.0), 0.0)
+        else:
+            times = np.divide(count, known, out=np.ones(len(count)), where=known > 0)
+            told = np.where(away >= self.params.least, np.minimum(times, 1e9), 1.0)
+        return np.where(np.isnan(usual), np.nan, told)
+
+    def due(self) -> int | None:
+        return None if self._end == _FOREVER else self._end
+
+    def tick(self, now: int) -> Measures | None:
+        if now < self._end:
+            return None
+        state, size = self.state, self.state.size
+        slots: NDArray[np.intp] = np.flatnonzero(state["end"][:size] <= now)
+        count, whole = state["count"][slots], state["whole"][slots]
+        usual = self._usual(slots)
+        told = self._measured(count, usual)
+        self._learn(slots, count, whole)
+        empty = np.where(count > 0, 0, state["empty"][slots] + 1)
+        gone = empty >= self.params.silent
+        state["empty"][slots] = np.where(gone, 0, empty)
+        state["count"][slots] = 0
+        state["whole"][slots] = ~gone
+        # Ticks may come late (a stream that paused): the window that is open now is the one that holds ``now``.
+        state["end"][slots] = np.where(gone, _FOREVER, (now // self._window_ms + 1) * self._window_ms)
+        self._end = int(state["end"][:size].min()) if size else _FOREVER
+        measure = np.where(whole & (count > 0), told, np.nan)
+        spoken = np.flatnonzero(~np.isnan(measure))
+        if not len(spoken):
+            return None
+
+        def explain(i: int) -> str:
+            return self._words(int(count[spoken[i]]), float(usual[spoken[i]]))
+
+        return Measures(measure[spoken], usual[spoken], slot=slots[spoken].astype(np.int32), explain=explain)
+
+    def _learn(self, slots: NDArray[np.intp], count: NDArray[Any], whole: NDArray[np.bool_]) -> None:
+        state, params = self.state, self.params
+        usual, windows, beyond = state["usual"][slots], state["windows"][slots], state["beyond"][slots]
+        counts = whole & (count > 0)
+        warm = windows >= params.warmup
+        away = counts & warm & ((count > params.freeze * usual + 1) | (count < usual / params.freeze - 1))
+        run = np.where(away, beyond + 1, np.where(counts, 0, beyond))
+        held = np.where(beyond > 0, state["beyond_mean"][slots], 0.0)
+        mean = np.where(away, held + (count - held) / np.maximum(run, 1), held)
+        adopt = run >= params.adopt_after
+        learns = counts & ~away
+        seen = np.where(warm, np.minimum(count, 2 * usual + 1), count)
+        step = np.where(learns, (seen - usual) / np.minimum(windows + 1.0, params.memory), 0.0)
+        state["usual"][slots] = np.where(adopt, mean, usual + step)
+        state["windows"][slots] = np.where(learns, np.minimum(windows, 2**30) + 1, windows)
+        state["beyond"][slots] = np.where(adopt, 0, run)
+        state["beyond_mean"][slots] = np.where(adopt, 0.0, mean)
+
+    def _words(self, count: int, usual: float) -> str:
+        return f"{count} reports in {self.params.window_s} s, usually {usual:.0f}"
+
+    def forget(self, slots: NDArray[Any]) -> None:
+        super().forget(slots)
+        size = self.state.size
+        self._end = int(self.state["end"][:size].min()) if size else _FOREVER
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        super().restore(saved)
+        size = self.state.size
+        self._end = int(self.state["end"][:size].min()) if size else _FOREVER
