@@ -1,17 +1,23 @@
-"""River model: how unusual the state of a *group* is, by any anomaly model of river (a pump's eight sensors, a bridge span).
+"""River model: any anomaly, drift or time-series model of river, by name, for a group (a pump's eight sensors) or one series.
 
-Use it where single values are normal and their combination is not. A model costs 170 kB and some 13,000 vectors a second (D13),
-so it serves groups and the analyst's bench, not single sensors by the hundred thousand; those have :mod:`detectors.robust_z`.
+Use it where single values are normal and their combination is not, or where one of river's models is what is wanted. A model
+costs up to 170 kB and some 13,000 vectors a second (D13), so it serves groups and the analyst's bench, not single sensors by
+the hundred thousand; those have :mod:`detectors.robust_z`.
+
+``model = "anomaly.HalfSpaceTrees"``, ``"drift.PageHinkley"``, ``"time_series.HoltWinters"`` …: which names there are comes
+from river itself (:mod:`detectors.river_names`), and what is measured depends on the kind of model
+(:mod:`detectors.river_manner`): its own score, 1 on the row of a change, or the distance from a forecast in usual distances.
 
 **Vectors from readings.** A group's features are its members' ``(sensor_id, metric)`` in the order they were first heard. A
 vector is complete when every feature has reported since the last one, or when a member speaks again while at least ``share``
 of them have reported (so one dead member does not silence the group; its last value stands in). The measure of the row that
 completes a vector is the model's score; other rows say nothing. A new feature makes vectors of another width: the group
-starts over, which is why the first rounds of a group only gather its members.
+starts over, which is why the first rounds of a group only gather its members. A single series is a group of one.
 
 **Traps of online models, closed:** a vector is scored before it is learned; one beyond ``freeze`` is not learned unless
 ``adopt_after`` came running; constant groups score 0; nothing is scored in the first ``warmup`` vectors; features are scaled
-online; the model is a function of a bounded buffer of vectors, which is what a snapshot holds (:mod:`detectors.river_fit`).
+online; a model that raises scores 0; the model is a function of a bounded buffer of vectors, which is what a snapshot holds
+(:mod:`detectors.river_fit`).
 
 Tan, Ting, Liu: *Fast Anomaly Detection for Streaming Data* (IJCAI 2011), for the default model.
 """
@@ -27,23 +33,28 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from detectors.base import Detector, Measures, Params, Series, Snapshot, register
-from detectors.river_fit import Fit, fresh
+from detectors.river_fit import Fit, try_out
+from detectors.river_names import SHORT_NAMES, kind_of, model_class
 from streams.batch import Batch, Float64
+
+#: Of a score in 0 to 1; of usual distances from a forecast; of standard deviations.
+_FREEZE, _FREEZE_DISTANCES, _FREEZE_DEVIATIONS = 0.97, 8.0, 6.0
 
 
 class RiverModelParams(Params, frozen=True):
     """``model``: hotelling_t2 (:mod:`detectors.hotelling`), half_space_trees, local_outlier_factor, one_class_svm, loda, or a
-    path below ``river``.
+    path below ``river`` (:func:`detectors.river_names.supported`).
 
     ``settings`` go to the model. ``smooth``: weight of a new vector in the running mean that is judged and learned, 1: each
-    vector by itself. ``retain``: vectors a model is fitted on. ``freeze``: in the model's own score.
+    vector by itself. ``retain``: vectors a model is fitted on. ``freeze``: in the model's own score; 0: where models of its
+    kind are commonly frozen (0.97 of a score in 0 to 1, 8 usual distances from a forecast, 6 standard deviations).
     """
 
     model: str = "half_space_trees"
     settings: dict[str, Any] = {}  # noqa: RUF012  (msgspec copies empty defaults)
     warmup: Annotated[int, Meta(ge=16)] = 64
     retain: Annotated[int, Meta(ge=32, le=4096)] = 256
-    freeze: float = 0.97
+    freeze: Annotated[float, Meta(ge=0)] = 0.0
     adopt_after: Annotated[int, Meta(ge=2)] = 64
     share: Annotated[float, Meta(gt=0, le=1)] = 0.6
     smooth: Annotated[float, Meta(gt=0, le=1)] = 1.0
@@ -52,7 +63,17 @@ class RiverModelParams(Params, frozen=True):
     def __post_init__(self) -> None:
         if self.retain < self.warmup:
             raise ValueError("retain must not be less than warmup")
-        fresh(self.model, self.settings, self.retain)
+        model_class(self.model)
+        try_out(self.model, self.settings, self.retain)
+
+    @property
+    def frozen(self) -> float:
+        """``freeze``, or what is common for the kind of model."""
+        if self.freeze:
+            return self.freeze
+        if SHORT_NAMES.get(self.model, self.model) == "anomaly.StandardAbsoluteDeviation":
+            return _FREEZE_DEVIATIONS
+        return _FREEZE_DISTANCES if kind_of(self.model) == "forecast" else _FREEZE
 
 
 class Group:
@@ -107,11 +128,10 @@ class Group:
         return self.level.copy()
 
     def judge(self, vector: Float64) -> float:
-        """Score, then learn unless it lies beyond the freeze."""
-        score = self.fit.score(vector)
-        self.run = self.run + 1 if score > self._params.freeze else 0
-        if self.run == 0 or self.run >= self._params.adopt_after:
-            self.fit.learn(vector)
+        """Score, then learn unless it lies beyond the freeze and not enough running have."""
+        freeze = self._params.frozen
+        score = self.fit.judge(vector, learn=True if self.run + 1 >= self._params.adopt_after else None, freeze=freeze)
+        self.run = self.run + 1 if score > freeze else 0
         return score
 
     def words(self, vector: Float64, low: Float64, high: Float64, order: NDArray[np.intp]) -> str:
@@ -126,6 +146,8 @@ class RiverModel(Detector[RiverModelParams]):
     name: ClassVar[str] = "river_model"
     streams: ClassVar[frozenset[str]] = frozenset({"group", "sensor"})
     Params: ClassVar[type[Params]] = RiverModelParams
+    #: 2: ``score`` is 0.5 at the freeze.
+    revision: ClassVar[int] = 2
 
     def __init__(self, params: RiverModelParams, series: Sequence[Series]) -> None:
         super().__init__(params, series)
@@ -147,7 +169,7 @@ class RiverModel(Detector[RiverModelParams]):
             if vector is None:
                 continue
             measure[i] = group.judge(vector)
-            score[i] = min(max(measure[i], 0.0), 1.0)
+            score[i] = _half_at(measure[i], self.params.frozen)
             if measure[i] > 0:
                 said[i] = (group, vector, group.fit.low, group.fit.high, group.fit.farthest(vector))
 
@@ -155,9 +177,13 @@ class RiverModel(Detector[RiverModelParams]):
             if i not in said:
                 return "the group is as usual"
             group, vector, low, high, order = said[i]
-            return f"unusual together: {group.words(vector, low, high, order)}"
+            together = "unusual together" if len(group.names) > 1 else f"{self.params.model} {measure[i]:.2g}"
+            return f"{together}: {group.words(vector, low, high, order)}"
 
-        return Measures(measure, None, score, explain)
+        def carriers(i: int) -> list[str]:
+            return [said[i][0].names[k].rpartition(":")[0] for k in said[i][4].tolist()] if i in said else []
+
+        return Measures(measure, None, score, explain, carriers)
 
     def forget(self, slots: NDArray[Any]) -> None:
         for slot in slots.tolist():
@@ -204,3 +230,14 @@ class RiverModel(Detector[RiverModelParams]):
             group.level = rows(1, width)[0]
             group.run = run
             group.fit.take(rows(base, width), rows(since, width))
+
+
+def _half_at(measure: float, freeze: float) -> float:
+    """A score in 0 to 1 that is 0.5 at the freeze, whatever range the model's own has.
+
+    >>> [round(_half_at(measure, 0.97), 3) for measure in (0.0, 0.97, 1.0)], round(_half_at(24.0, 8.0), 3)
+    ([0.0, 0.5, 0.515], 0.833)
+    """
+    if not measure > 0:
+        return 0.0 if measure == measure else measure
+    return 0.5 * measure / freeze if measure <= freeze else 1.0 - 0.5 * freeze / measure

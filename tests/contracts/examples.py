@@ -65,7 +65,21 @@ EXAMPLES: dict[str, list[Example]] = {
     ],
     "stream_silence": [Example(), Example({"after_s": 30, "factor": 2, "longest": 1, "rows": 3})],
     "river_model": [
-        Example({"warmup": 16, "retain": 32, "settings": {"n_trees": 3, "height": 4}}, bytes_per_slot=4096, baseline=True),
+        Example(
+            {"warmup": 16, "retain": 32, "freeze": 0.97, "settings": {"n_trees": 3, "height": 4}},
+            bytes_per_slot=4096,
+            baseline=True,
+        ),
+        *(
+            Example({"model": model, "warmup": 16, "retain": 32, "settings": given}, bytes_per_slot=4096)
+            for model, given in (
+                ("anomaly.GaussianScorer", {"grace_period": 10}),
+                ("anomaly.PredictiveAnomalyDetection", {"predictive_model": {"use": "time_series.HoltWinters", "alpha": 0.3}}),
+                ("drift.PageHinkley", {"threshold": 5.0, "min_instances": 5}),
+                ("drift.binary.DDM", {"warm_start": 5}),
+                ("time_series.HoltWinters", {"alpha": 0.3, "beta": 0.1}),
+            )
+        ),
         Example({"model": "hotelling_t2", "warmup": 16, "retain": 32, "freeze": 3.0}, bytes_per_slot=4096, baseline=True),
         # The running mean carries a row beyond the freeze along for some vectors; the model does not learn it.
         Example({"model": "hotelling_t2", "warmup": 16, "retain": 32, "freeze": 3.0, "smooth": 0.3}, bytes_per_slot=4096),

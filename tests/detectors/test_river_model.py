@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from detectors.base import registered
-from detectors.river_fit import Fit, fresh
+from detectors.river_fit import Fit
+from detectors.river_names import fresh
 from tests.detectors.one_series import OneSeries
 
 SMALL = {"n_trees": 10, "height": 6}
@@ -104,9 +105,24 @@ def test_it_names_the_members_that_lie_farthest_from_usual() -> None:
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"model": "os.system"}, "river has no 'os.system'"),
-        ({"model": "half_space_tree"}, "names no river model"),
-        ({"model": "anomaly.GaussianScorer"}, "does not score single vectors"),
+        ({"model": "os.system"}, "names no model of river"),
+        ({"model": "half_space_tree"}, "did you mean 'half_space_trees'"),
+        ({"model": "drift.PageHinkly"}, "did you mean 'drift.PageHinkley'"),
+        ({"model": "drift.DriftRetrainingClassifier"}, "names no model of river"),
+        ({"model": "time_series.HoltWinters"}, "needs the setting 'alpha'"),
+        ({"model": "time_series.HoltWinters", "settings": {"alpha": "big"}}, "fails on a plain series"),
+        (
+            {"model": "time_series.HoltWinters", "settings": {"alpha": 0.3, "beta": 0.1, "gamma": 0.1, "seasonality": 288}},
+            "must hold two seasons of 288",
+        ),
+        ({"settings": {"n_trees": "three"}}, "n_trees is 'three', it must be of type int"),
+        ({"settings": {"n_trees": True}}, "n_trees is True, it must be of type int"),
+        ({"model": "drift.KSWIN", "settings": {"alpha": 7}}, "does not take its settings"),
+        (
+            {"model": "anomaly.QuantileFilter", "settings": {"q": 0.9, "anomaly_detector": "os.system"}},
+            "must name a model of river",
+        ),
+        ({"model": "anomaly.OneClassSVM", "settings": {"optimizer": {"use": "optim.SGD", "speed": 1}}}, "takes no 'speed'"),
         ({"settings": {"trees": 3}}, "takes no 'trees'"),
         ({"retain": 32}, "retain must not be less than warmup"),
     ],
