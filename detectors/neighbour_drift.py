@@ -4,10 +4,14 @@ A gauge that silts up, a pressure sensor that creeps, a dust monitor whose pump 
 unusual, for that moves with them; against the median of the others they are. What all do together (weather, demand, a
 drought) moves the median too and says nothing. The group is the registry's (D7), and only members of one metric are compared.
 
-Of every member the difference to the median of the others is kept, those heard within ``fresh_s``: its usual value and usual
+Of every member the difference to the median of the others is kept, those heard within ``fresh_s`` and each less its own usual
+difference (so that who leaves moves nobody else's median): its usual value and usual
 spread over ``memory_s``, which stand still while it is away, and its mean over about ``window_s``. The measure is how many
 spreads that mean has left the usual value, of the member that has left farthest, so that one alarm is the group's. After
 ``adopt_s`` away, what is usual there is taken as usual: somebody has moved the sensor.
+
+Six stations of Beijing give the defaults: with three days and ninety no month of eight comes near three spreads, and a creep is
+told when it has made four or five; one day is told sooner and cries wolf in one hour of a hundred.
 
 Do not use it with fewer than four members (it would not be known who left), nor where members differ by nature in when they
 move (a chain of gauges along a river). Domain: drift against neighbours > 3 MAD over 7 days (DEV-02).
@@ -27,8 +31,9 @@ from detectors.base import Columns, Detector, Measures, Params, Series, Snapshot
 from streams.batch import Batch, Float64, Int64
 
 _NEVER = np.iinfo(np.int64).min // 2
-_FIRST_ROWS = 20
-#: A row pulls spread and usual value by at most this many spreads.
+#: Rows of a member that only tell roughly where it stands; what is usual is learned from the rows after them.
+_SETTLE = 10
+#: A row pulls spread and usual value as if it were at most so many spreads away, and the mean of the window twice as many.
 _CLIP = 5.0
 
 
@@ -38,8 +43,8 @@ class NeighbourDriftParams(Params, frozen=True):
     ``freeze``: in spreads. ``floor``: no spread is taken as less, in the metric's unit (half the step of a coarse sensor).
     """
 
-    window_s: Annotated[float, Meta(gt=0)] = 86_400.0
-    memory_s: Annotated[float, Meta(gt=0)] = 30 * 86_400.0
+    window_s: Annotated[float, Meta(gt=0)] = 3 * 86_400.0
+    memory_s: Annotated[float, Meta(gt=0)] = 90 * 86_400.0
     warmup_s: Annotated[float, Meta(gt=0)] = 7 * 86_400.0
     adopt_s: Annotated[float, Meta(gt=0)] = 30 * 86_400.0
     fresh_s: Annotated[float, Meta(gt=0)] = 7200.0
@@ -140,7 +145,7 @@ class NeighbourDrift(Detector[NeighbourDriftParams]):
         fresh = ts[:, None] - state["at"][slot] <= self.params.fresh_s * 1000
         takes = same & fresh & (members != place[:, None])
         count = takes.sum(axis=1)
-        ordered = np.sort(np.where(takes, state["value"][slot], np.inf), axis=1)
+        ordered = np.sort(np.where(takes, state["value"][slot] - state["usual"][slot], np.inf), axis=1)
         every = np.arange(len(slot))
         low, high = np.maximum((count - 1) // 2, 0), np.minimum(count // 2, self.params.max_members - 1)
         middle = ordered[every, low] / 2 + ordered[every, high] / 2
@@ -150,18 +155,19 @@ class NeighbourDrift(Detector[NeighbourDriftParams]):
         """Move level, usual value and spread of the members that spoke on to ``ts``."""
         state, params, at = self.state, self.params, (slot, place)
         rows = state["rows"][at]
+        since = np.where(rows == 0, ts, state["since"][at])
+        rows = np.where(rows >= _SETTLE, rows - _SETTLE, rows)
         first = rows == 0
-        since = np.where(first, ts, state["since"][at])
         seconds = np.where(first, 0.0, np.maximum(ts - state["compared"][at], 0) / 1000.0)
         level = np.where(first, away, state["level"][at])
         usual = np.where(first, away, state["usual"][at])
         spread = state["spread"][at]
         held = np.maximum(spread, params.floor)
-        bound = np.where((rows >= _FIRST_ROWS) & (held > 0), _CLIP * held, np.inf)
+        bound = np.where((rows >= _SETTLE) & (held > 0), _CLIP * held, np.inf)
         warm = ts - since >= params.warmup_s * 1000
         # One wild reading is not a drift: it pulls the level as far as a few spreads do.
         size = np.minimum(np.abs(away - level), bound)
-        level = level + -np.expm1(-seconds / params.window_s) * np.clip(away - level, -bound, bound)
+        level = level + -np.expm1(-seconds / params.window_s) * np.clip(away - level, -2 * bound, 2 * bound)
         gone = warm & (np.abs(level - usual) > params.freeze * held) & (held > 0)
         away_since = np.where(gone, np.where(state["away_since"][at] == _NEVER, ts, state["away_since"][at]), _NEVER)
         adopt = gone & (ts - away_since >= params.adopt_s * 1000)
@@ -174,10 +180,10 @@ class NeighbourDrift(Detector[NeighbourDriftParams]):
         state["spread"][at] = np.where(first, 0.0, spread + rate * (size - spread))
         state["level"][at], state["usual"][at], state["since"][at] = level, usual, since
         state["away_since"][at] = np.where(adopt, _NEVER, away_since)
-        state["rows"][at] = np.minimum(rows, 2**30) + 1
+        state["rows"][at] = np.minimum(state["rows"][at], 2**30) + 1
         state["compared"][at] = ts
         held = np.maximum(state["spread"][at], params.floor)
-        judged = warm & (held > np.abs(usual) * 1e-12) & (rows >= _FIRST_ROWS)
+        judged = warm & (held > np.abs(usual) * 1e-12) & (state["rows"][at] >= 2 * _SETTLE)
         state["away"][at] = np.where(
             judged, np.minimum(np.divide(np.abs(level - usual), held, out=np.zeros(len(slot)), where=judged), 1e9), np.nan
         )
