@@ -177,7 +177,7 @@ FIGURES: tuple[Figure, ...] = (
            1.0, lambda r: float(len(r.text)), stream="hotline"),
     Figure("lid_open", "a real drive; the lid is opened by hand", drive(
            lambda i, r: replace(r, load_state="full", lid_state="open" if between(i, 400, 520) else "closed")),
-           {"above_kmh": 10.0}, "km/h", "km/h with lid open", 10.0, speed, stream="vehicle", facts={"kind": "muck_truck"}),
+           {"above_kmh": 10.0}, "km/h", "s with lid open", 10.0, speed, stream="vehicle", facts={"kind": "muck_truck"}),
     Figure("neighbour_drift", "PM2.5 of six stations of Beijing; Dongsi creeps by hand from the 150th day", stations,
            {"floor": 2.0, "fresh_s": 10800.0}, "ug/m3 at Dongsi", "spreads", 3.0, show="group", stream="group",
            shown=lambda r: float(r.value) if "Dongsi" in r.sensor_id else float("nan")),

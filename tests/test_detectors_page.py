@@ -1,0 +1,54 @@
+"""The page of detectors is whole: every registered one has its section, its numbers and its picture."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import detectors  # noqa: F401  (registers the house's detectors)
+from benchmarks.detector_speed import write
+from detectors.base import registered
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def sections(page: Path) -> dict[str, str]:
+    parts = re.split(r"^### `(\w+)`\n", page.read_text("utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("name", sorted(registered()))
+def test_every_registered_detector_has_its_section(name: str) -> None:
+    pages = {key: text for page in sorted(DOCS.glob("detectors*.md")) for key, text in sections(page).items()}
+    assert name in pages, f"add a section '### `{name}`' to docs/detectors.md: idea, parameters, cost, not for, source, plot"
+
+
+@pytest.mark.parametrize("name", sorted(sections(DOCS / "detectors.md")))
+def test_every_section_is_of_a_detector_and_has_all_its_parts(name: str) -> None:
+    text = sections(DOCS / "detectors.md")[name]
+    assert name in registered()
+    assert re.search(r"\n- \*\*Cost:\*\* [\d.]+ us a reading.* bytes an entity", text)
+    assert all(f"- **{part}:**" in text for part in ("Parameters", "Not for", "Source"))
+    assert (DOCS / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG") and f"(plots/{name}.png)" in text
+
+
+@pytest.mark.parametrize("name", sorted(sections(DOCS / "detectors.md")))
+def test_a_section_names_no_parameter_that_is_not_there(name: str) -> None:
+    fields = set(registered()[name].Params.__struct_fields__)
+    listed = re.search(r"- \*\*Parameters:\*\*(.*?)\n- \*\*Cost", sections(DOCS / "detectors.md")[name], flags=re.DOTALL)
+    assert listed is not None
+    named = [word for word in re.findall(r"`(\w+)`", listed[1]) if word.islower() and word not in ("times",)]
+    assert named and [word for word in named if word not in fields] == []
+
+
+def test_the_pictures_are_small() -> None:
+    assert sum(path.stat().st_size for path in (DOCS / "plots").iterdir()) < 2_000_000
+
+
+def test_the_command_writes_a_detectors_cost_into_its_section_only(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("### `a`\n\nidea\n\n- **Cost:**\n- **Source:** x\n\n### `b`\n\n- **Cost:** old\n")
+    write(page, {"b": "7 us"})  # type: ignore[dict-item]
+    assert page.read_text() == "### `a`\n\nidea\n\n- **Cost:**\n- **Source:** x\n\n### `b`\n\n- **Cost:** 7 us.\n"
