@@ -189,8 +189,8 @@ class NeighbourDrift(Detector[NeighbourDriftParams]):
         )
 
     def _away(self, slot: NDArray[Any], ts: Int64) -> Float64:
-        """Spreads every member of the rows' groups is away; NaN where it is not judged or has not been compared lately."""
-        lately = ts[:, None] - self.state["compared"][slot] <= self.params.fresh_s * 1000
+        """Spreads every member of the rows' groups is away; NaN where it is not judged or has been silent for a window."""
+        lately = ts[:, None] - self.state["compared"][slot] <= self.params.window_s * 1000
         return np.where(lately, self.state["away"][slot], np.nan)
 
     def forget(self, slots: NDArray[Any]) -> None:

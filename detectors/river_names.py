@@ -83,7 +83,7 @@ def model_class(name: str) -> type[Any]:
     path = SHORT_NAMES.get(name, name)
     if path not in supported():
         known = sorted([*SHORT_NAMES, *HOUSE, *supported()])
-        raise ValueError(f"{name!r} names no model of river that judges readings: {nearest(name, known)}")
+        raise ValueError(f"{name!r} names no river model that judges readings: {nearest(name, known)}")
     module, _, attribute = path.rpartition(".")
     found: type[Any] = getattr(importlib.import_module(f"river.{module}"), attribute)
     return found

@@ -105,10 +105,10 @@ def test_it_names_the_members_that_lie_farthest_from_usual() -> None:
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"model": "os.system"}, "names no model of river"),
+        ({"model": "os.system"}, "names no river model"),
         ({"model": "half_space_tree"}, "did you mean 'half_space_trees'"),
         ({"model": "drift.PageHinkly"}, "did you mean 'drift.PageHinkley'"),
-        ({"model": "drift.DriftRetrainingClassifier"}, "names no model of river"),
+        ({"model": "drift.DriftRetrainingClassifier"}, "names no river model"),
         ({"model": "time_series.HoltWinters"}, "needs the setting 'alpha'"),
         ({"model": "time_series.HoltWinters", "settings": {"alpha": "big"}}, "fails on a plain series"),
         (
