@@ -23,6 +23,8 @@ from streams.batch import Bool, Float64
 #: Bounds of memory and of building time, not of correctness: cells of the grid, and (cell, area) pairs aimed at per area.
 MAX_CELLS = 1 << 20
 PAIRS_PER_FENCE = 144
+#: A cell's border pieces are listed by strips of its height, so that a ray meets few of them that lie above or below it.
+STRIPS = 4
 #: Cells are clipped this much larger than they are, so that rounding in the cell's number never meets the piece's edge.
 OVERLAP = 1e-6
 #: An area is halved until vertices x cells is below this; then all of its cells are clipped in one vectorised call.
@@ -75,25 +77,31 @@ class FenceGrid:
 
     def cell_of(self, lon: Float64, lat: Float64) -> Index:
         """Number of each point's cell; ``self.cells``, which is empty, for points outside the grid and for NaN."""
+        return self._place(lon, lat)[0]
+
+    def _place(self, lon: Float64, lat: Float64) -> tuple[Index, Index]:
+        """Cell of each point, and its strip in it."""
         x, y = (lon - self.west) / self.width, (lat - self.south) / self.height
         within = (x >= 0) & (x <= self.columns) & (y >= 0) & (y <= self.rows)
         if within.all():
             column, row = x.astype(np.int64), y.astype(np.int64)
         else:
-            column, row = np.where(within, x, 0).astype(np.int64), np.where(within, y, 0).astype(np.int64)
+            x, y = np.where(within, x, 0.0), np.where(within, y, 0.0)
+            column, row = x.astype(np.int64), y.astype(np.int64)
         # A point on the grid's own east or north line belongs to the last cell.
         np.minimum(column, self.columns - 1, out=column)
         np.minimum(row, self.rows - 1, out=row)
-        return np.where(within, row * self.columns + column, self.cells)
+        cell = np.where(within, row * self.columns + column, self.cells)
+        return cell, np.minimum(((y - row) * STRIPS).astype(np.int64), STRIPS - 1)
 
     def query(self, lon: Float64, lat: Float64) -> tuple[Index, Index]:
         """Every (point, area) with the point inside the area: two index arrays, ordered by point, then area."""
         lon, lat = np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
-        cell = self.cell_of(lon, lat)
+        cell, strip = self._place(lon, lat)
         start = self._full_from[cell]
         count = self._full_from[cell + 1] - start
         full_point, full_at = _expand(start, count)
-        edge_point, edge_area = self._cast(lon, lat, cell)
+        edge_point, edge_area = self._cast(lon, lat, cell * STRIPS + strip)
         if not len(full_point):
             return edge_point, edge_area
         full_area = self._full_area[full_at].astype(np.int64)
@@ -103,18 +111,17 @@ class FenceGrid:
         order = np.argsort(point * self.areas + area, kind="stable")
         return point[order], area[order]
 
-    def _cast(self, lon: Float64, lat: Float64, cell: Index) -> tuple[Index, Index]:
-        """Ray cast to the east over the border pieces of each point's cell; inside where an odd number is crossed."""
-        start = self._edge_from[cell]
-        point, edge = _expand(start, self._edge_from[cell + 1] - start)
+    def _cast(self, lon: Float64, lat: Float64, strip: Index) -> tuple[Index, Index]:
+        """Ray cast to the east over the border pieces of each point's strip; inside where an odd number is crossed."""
+        start = self._edge_from[strip]
+        point, edge = _expand(start, self._edge_from[strip + 1] - start)
         if not len(point):
             return point, point
-        x, y, slope, low, high = self._edges
+        x, y, slope, low, high = self._edges.take(edge, axis=0).T
         py = lat[point]
         # The half-open range [low, high) counts a vertex once; horizontal pieces were left out for it.
-        beside = np.flatnonzero((low[edge] <= py) & (py < high[edge]))
-        point, edge, py = point[beside], edge[beside], py[beside]
-        crossed = np.flatnonzero(lon[point] < x[edge] + (py - y[edge]) * slope[edge])
+        with np.errstate(over="ignore", invalid="ignore"):  # a piece so flat that its slope is infinite
+            crossed = np.flatnonzero((low <= py) & (py < high) & (lon[point] < x + (py - y) * slope))
         if not len(crossed):
             return crossed, crossed
         point, pair = point[crossed], self._edge_pair[edge[crossed]]
@@ -139,17 +146,25 @@ class FenceGrid:
         rank[order] = np.arange(len(order))
         self._pair_area = areas[order]
         by_pair = np.argsort(rank[pair], kind="stable")
-        self._edge_pair = rank[pair][by_pair]
-        self._edge_from, _ = _by_cell(cells[order][self._edge_pair], self.cells)
+        pair = rank[pair][by_pair]
         x1, y1, x2, y2 = edges[by_pair].T
-        up = y1 < y2
-        self._edges = (
-            x1.copy(),
-            y1.copy(),
-            (x2 - x1) / (y2 - y1),
-            np.where(up, y1, y2),
-            np.where(up, y2, y1),
+        slope, low, high = (x2 - x1) / (y2 - y1), np.minimum(y1, y2), np.maximum(y1, y2)
+        listed, strip = self._strips(cells[order][pair], low, high)
+        self._edge_from, by_strip = _by_cell(strip, self.cells * STRIPS + STRIPS - 1)
+        listed = listed[by_strip]
+        self._edge_pair = pair[listed]
+        # Row by row: what is known of a piece lies in one line of the processor's cache.
+        self._edges = np.stack([x1, y1, slope, low, high], axis=1)[listed]
+
+    def _strips(self, cell: Index, low: Float64, high: Float64) -> tuple[Index, Index]:
+        """Every (border piece, strip) where the piece reaches into the strip of its cell, or comes near it."""
+        base = (cell // max(self.columns, 1)).astype(np.float64)
+        first, last = (
+            np.clip(np.floor(((edge - self.south) / self.height - base) * STRIPS + slack), 0, STRIPS - 1).astype(np.int64)
+            for edge, slack in ((low, -OVERLAP * STRIPS), (high, OVERLAP * STRIPS))
         )
+        listed, strip = _expand(first, last - first + 1)
+        return listed, cell[listed] * STRIPS + strip
 
 
 _NONE: Index = np.empty(0, dtype=np.int64)
