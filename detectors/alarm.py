@@ -218,7 +218,7 @@ class Alarm:
                 state["worst"][s] = new
             state["worst"][s] = min(int(state["worst"][s]), new or was)
             named = new or was
-            column = int(np.flatnonzero(self.ladder.levels == named)[0])
+            column = self.ladder.level_list.index(named)
             first = int((since if new else within_since)[i, column])
             bounds = self.ladder.bounds(s, named)
             state["level"][s] = new

@@ -39,6 +39,7 @@ class Fenced(Detector[F]):
         super().__init__(params, series)
         self.fences = FenceSet()
         self._general: tuple[int, ...] = ()
+        self._picked: Bool = np.zeros(1, dtype=np.bool_)
         #: Fences a slot's own attribute names; slots that are absent go by the general choice.
         self._own: dict[int, tuple[int, ...]] = {}
         self._own_pairs: Int64 = np.empty(0, dtype=np.int64)
@@ -49,6 +50,8 @@ class Fenced(Detector[F]):
         self.fences = fences
         general = {*fences.of_kinds(self.params.kinds), *fences.named(self.params.ids)}
         self._general = tuple(sorted(general))
+        self._picked = np.zeros(max(1, len(fences)), dtype=np.bool_)
+        self._picked[list(self._general)] = True
         self._own.clear()
         self.changed(range(len(self.series)))
 
@@ -88,9 +91,7 @@ class Fenced(Detector[F]):
 
     def concerns(self, slot: Int32, fence: Index) -> Bool:
         """Whether each fence concerns each slot (arrays of one length)."""
-        general = np.zeros(max(1, len(self.fences)), dtype=np.bool_)
-        general[list(self._general)] = True
-        picked: Bool = general[fence]
+        picked: Bool = self._picked[fence]
         if self._own:
             if self._stale:
                 pairs = [owner * len(self.fences) + number for owner, numbers in self._own.items() for number in numbers]

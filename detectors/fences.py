@@ -112,6 +112,13 @@ def in_time(fence: Fence, ts: Int64) -> Bool:
     return held
 
 
+_FOREVER = 2**62
+
+
+def _bound(given: int | None, other: int) -> int:
+    return other if given is None else min(max(given, -_FOREVER), _FOREVER)
+
+
 class FenceSet:
     """The fences of a city at one revision of the registry. Immutable; indexes are built when first asked for.
 
@@ -128,7 +135,13 @@ class FenceSet:
         self._by_id: dict[str, list[int]] = {}
         for number, fence in enumerate(self.fences):
             self._by_id.setdefault(fence.fence_id, []).append(number)
-        self._grids: dict[tuple[tuple[int, ...], float], FenceGrid] = {}
+        #: Per fence from when (inclusive) to when it holds, and whether only at some times of the day.
+        self._from, self._to = (
+            np.array([_bound(getattr(fence, name), other) for fence in self.fences], dtype=np.int64)
+            for name, other in (("valid_from", -_FOREVER), ("valid_to", _FOREVER))
+        )
+        self._part_of_day: Bool = np.array([fence.daily is not None for fence in self.fences], dtype=np.bool_)
+        self._grids: dict[tuple[Sequence[int], float], FenceGrid] = {}
         self._distances: dict[int, Callable[[Float64, Float64], Float64]] = {}
         self._trees: dict[tuple[int, ...], tuple[Metres, Any]] = {}
 
@@ -192,7 +205,7 @@ class FenceSet:
 
         A fence that a negative margin would leave nothing of keeps its own border: a small site can still be entered.
         """
-        key = (tuple(numbers), margin_m)
+        key = (numbers if isinstance(numbers, range) else tuple(numbers), margin_m)
         if key not in self._grids:
             areas = np.array([self.fences[number].area for number in numbers], dtype=object)
             self._grids[key] = _grid(tuple(shapely.to_wkb(areas).tolist()), margin_m)
@@ -200,14 +213,13 @@ class FenceSet:
 
     def times(self, numbers: Sequence[int], area: Index, ts: Int64) -> Bool:
         """Whether fence ``numbers[area[i]]`` holds at ``ts[i]``."""
-        held = np.ones(len(area), dtype=np.bool_)
-        for place, number in enumerate(numbers):
-            fence = self.fences[number]
-            if fence.always:
-                continue
-            rows = np.flatnonzero(area == place)
-            if len(rows):
-                held[rows] = in_time(fence, ts[rows])
+        number = area if numbers == range(len(self.fences)) else np.array(numbers, dtype=np.int64)[area]
+        held: Bool = (ts >= self._from[number]) & (ts < self._to[number])
+        daily = self._part_of_day[number]
+        if daily.any():
+            for some in np.unique(number[daily]).tolist():
+                rows = np.flatnonzero(number == some)
+                held[rows] &= in_daily(self.fences[some].daily, ts[rows])
         return held
 
     def any_holds(self, numbers: Sequence[int], ts: Int64) -> Bool:

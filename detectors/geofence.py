@@ -19,6 +19,7 @@ from detectors.base import Columns, Measures, Params, register
 from detectors.daily import daily_window, in_daily
 from detectors.fence_grid import Index
 from detectors.fenced import Fenced, FencedParams
+from detectors.fences import FenceSet
 from streams.batch import Batch, Bool, Float64, Int64
 
 #: ``place`` of a slot of which nothing is known yet, and of one outside all of its fences; else the fence's key.
@@ -78,6 +79,8 @@ class Geofence(Fenced[GeofenceParams]):
     name: ClassVar[str] = "geofence"
     streams: ClassVar[frozenset[str]] = frozenset({"vehicle"})
     Params: ClassVar[type[Params]] = GeofenceParams
+    #: Number of a fence by its key, made when it is first asked for.
+    _number_of: dict[int, int] | None = None
 
     def columns(self) -> Columns:
         return Columns(
@@ -170,8 +173,13 @@ class Geofence(Fenced[GeofenceParams]):
 
     def _number(self, place: Int64) -> Index:
         """Numbers of the fences with these keys; -1 where there is none."""
-        number = {key: index for index, key in enumerate(self.fences.keys.tolist())}
-        return np.array([number.get(key, -1) for key in place.tolist()], dtype=np.int64)
+        if self._number_of is None:
+            self._number_of = {key: index for index, key in enumerate(self.fences.keys.tolist())}
+        return np.array([self._number_of.get(key, -1) for key in place.tolist()], dtype=np.int64)
+
+    def attach(self, fences: FenceSet) -> None:
+        super().attach(fences)
+        self._number_of = None
 
     def _outside(self, batch: Batch, rows: Index) -> tuple[Float64, Index]:
         """Metres from each fix to the nearest of its vehicle's fences, and which one that is."""

@@ -117,5 +117,5 @@ class Ladder:
 
     def bounds(self, slot: int, level: int) -> tuple[float, float]:
         """``(raise, clear)`` of one level in the measure's own sign; NaN where it is not judged."""
-        column = int(np.flatnonzero(self.levels == level)[0])
+        column = self.level_list.index(level)
         return self._sign * float(self._raise[slot, column]), self._sign * float(self._clear[slot, column])

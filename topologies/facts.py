@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,10 @@ def dates_of(registry: Registry) -> list[int]:
 def state_columns(records: Sequence[Any]) -> dict[str, Float64]:
     """Load, lid and hopper of vehicle fixes as columns, as the detectors of vehicles read them."""
     nan = float("nan")
-    return {
-        name: np.array([codes.get(getattr(record, f"{name}_state"), nan) for record in records], dtype=np.float64)
-        for name, codes in _STATES.items()
-    }
+    columns: dict[str, Float64] = {}
+    for name, codes in _STATES.items():
+        given = list(map(attrgetter(f"{name}_state"), records))
+        # Most vehicles have no such sensor.
+        said = given.count(None) < len(given)
+        columns[name] = np.array([codes.get(state, nan) for state in given]) if said else np.full(len(given), nan)
+    return columns
