@@ -97,7 +97,9 @@ class DetectorScorer:
         self._stream = "sensor" if len(columns) == 1 else "group"
         self._detector = _built(kind, params, self._stream, columns[0] if len(columns) == 1 else "group")
         if not _gives_score(kind, params, self._stream):
-            raise Mend(f"{detector} measures and gives no score", "--detector", f"use one that does: {', '.join(scored())}")
+            raise Mend(
+                f"{detector} measures and gives no score", "--detector", f"use one that does: {', '.join(scored(self._stream))}"
+            )
         self._time = OnwardTime()
         self._ticks = kind.due is not Detector.due
 
@@ -140,12 +142,16 @@ def one_reading(stream: str, ts: int, value: float, name: str) -> Batch:
     return Batch(stream, zero, at, at, at, zero, never, [Reading(name, ts, "value", value)], columns)
 
 
-def scored() -> list[str]:
-    """Names of the registered detectors that give a score to a reading without further settings."""
+def scored(stream: str = "sensor") -> list[str]:
+    """Names of the registered detectors that give a score to a reading of the stream without further settings."""
     found = []
     for name, kind in sorted(registered().items()):
-        stream = next((one for one in ("sensor", "group") if one in kind.streams), None)
-        if stream and not kind.of_stream and not mistakes({}, kind.Params) and _gives_score(kind, kind.Params(), stream):
+        if (
+            stream in kind.streams
+            and not kind.of_stream
+            and not mistakes({}, kind.Params)
+            and _gives_score(kind, kind.Params(), stream)
+        ):
             found.append(name)
     return found
 

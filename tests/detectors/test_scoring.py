@@ -109,7 +109,7 @@ def test_a_detector_that_gives_no_score_is_named_with_those_that_do() -> None:
         ("geofence", {}, "does not judge single series"),
         ("robust_z", {"warmap": 3}, "did you mean 'warmup'"),
         ("robust_z", {"warmup": 1}, "warmup"),
-        ("river_model", {"model": "anomaly.Nothing"}, "river has no"),
+        ("river_model", {"model": "anomaly.Nothing"}, "names no river model"),
     ],
 )
 def test_a_wrong_detector_or_setting_is_one_sentence_with_the_mend(name: str, params: dict[str, Any], sentence: str) -> None:
