@@ -8,7 +8,8 @@ windows, none of which counts for more than twice what is usual, and those beyon
 
 Counts scatter by themselves, so a window is spoken of only where its count lies at least ``least`` standard deviations of a
 Poisson count from the usual one (after Anscombe's square root, *Biometrika* 1948); others measure what is usual. A window
-without any report says nothing, and after ``silent`` of them the series is left to the detector of silence.
+without any report says nothing, and after ``silent`` of them the series is left to the detector of silence. A series that may
+be silent for longer than a window (``report_after_s``) loses nothing by being so: its dropouts are not judged.
 
 Do not use it for events that come in bursts by nature (calls: :mod:`detectors.burst`), nor with windows in which fewer than
 some ten reports are usual.
@@ -97,7 +98,11 @@ class ReportRate(Detector[ReportRateParams]):
         learned = np.where(self.state["windows"][slot] >= self.params.warmup, self.state["usual"][slot], np.nan)
         told = np.array([self.series[int(s)].interval_s or 0.0 for s in slot], dtype=np.float64)
         named = (told > 0) & (told < 1e9)
-        return np.where(named, np.divide(self.params.window_s, told, out=np.ones(len(slot)), where=named), learned)
+        usual = np.where(named, np.divide(self.params.window_s, told, out=np.ones(len(slot)), where=named), learned)
+        if self.params.side == "dropout":
+            granted = np.array([self.series[int(s)].report_after_s or 0.0 for s in slot], dtype=np.float64)
+            usual = np.where(granted > self.params.window_s, np.nan, usual)
+        return usual
 
     def _measured(self, count: NDArray[Any], usual: Float64) -> Float64:
         """What a window with this count measures; NaN where nothing is usual yet."""

@@ -9,6 +9,7 @@ import pytest
 
 import detectors  # noqa: F401  (registers the house's detectors)
 from benchmarks.detector_speed import write
+from benchmarks.plot_figures import FIGURES
 from detectors.base import registered
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -41,6 +42,10 @@ def test_a_section_names_no_parameter_that_is_not_there(name: str) -> None:
     assert listed is not None
     named = [word for word in re.findall(r"`(\w+)`", listed[1]) if word.islower() and word not in ("times",)]
     assert named and [word for word in named if word not in fields] == []
+
+
+def test_every_section_has_a_picture_that_a_script_draws() -> None:
+    assert {figure.detector for figure in FIGURES} == set(sections(DOCS / "detectors.md"))
 
 
 def test_the_pictures_are_small() -> None:

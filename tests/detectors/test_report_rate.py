@@ -47,6 +47,11 @@ def test_the_registrys_interval_is_what_is_usual_where_it_names_one() -> None:
     assert told[1] > 0.3 and told[2] > 0.3
 
 
+def test_a_series_that_may_be_silent_for_longer_than_a_window_has_no_dropouts() -> None:
+    detector = OneSeries("report_rate", Series("s", "m", interval_s=30.0, report_after_s=86_400.0))
+    assert spoken(detector, every(30, range(3), keep=0.5), TO_HOUR + 3 * 3600) == []
+
+
 def test_the_window_in_which_a_series_is_first_heard_is_not_counted() -> None:
     detector = OneSeries("report_rate", Series("s", "m", interval_s=30.0))
     told = dict(spoken(detector, [TO_HOUR + 3000.0, *every(30, range(1, 3))], TO_HOUR + 3 * 3600))

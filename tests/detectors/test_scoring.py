@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import detectors  # noqa: F401  (registers the house's detectors)
 from detectors.base import Series, registered
+from detectors.group_scoring import scorer_of
 from detectors.scoring import DEFAULT_DETECTOR, DetectorScorer, OnwardTime, Verdict, scored
 from streams.batch import Batch, rounds
 from streams.errors import Mend
@@ -131,3 +132,40 @@ def test_several_columns_are_judged_together_by_a_detector_of_groups() -> None:
 def test_a_missing_member_is_no_reading_of_it() -> None:
     scorer = DetectorScorer(["a", "b"], "river_model", {"model": "hotelling_t2"})
     assert scorer.step(START, [1.0, math.nan]) == Verdict()
+
+
+@pytest.mark.parametrize("name", scored())
+@given(seed=st.integers(0, 2**32 - 1), weeks=st.integers(-200, 200))
+@settings(max_examples=3, deadline=None)
+def test_a_shift_of_all_times_by_whole_weeks_changes_no_score(name: str, seed: int, weeks: int) -> None:
+    here, there = DetectorScorer(["v"], name), DetectorScorer(["v"], name)
+    for i, value in enumerate([*noise(300, seed), 40.0]):
+        ts = START + i * 10 * MINUTE
+        assert here.step(ts, [value]) == there.step(ts + weeks * 7 * DAY, [value])
+
+
+#: Per cent of a background are no affine quantity.
+@pytest.mark.parametrize("name", sorted(set(scored()) - {"excess"}))
+@given(seed=st.integers(0, 2**32 - 1), power=st.integers(-6, 12), shift=st.integers(-1000, 1000))
+@settings(max_examples=3, deadline=None)
+def test_an_affine_change_of_a_series_leaves_its_scores_as_they_are(name: str, seed: int, power: int, shift: int) -> None:
+    values = [*noise(300, seed), 40.0, *noise(30, seed + 1)]
+    plain = [verdict.score for verdict in verdicts(values, name)]
+    moved = [verdict.score for verdict in verdicts([value * 2.0**power + shift for value in values], name)]
+    assert moved == pytest.approx(plain, rel=1e-3, abs=1e-6)
+
+
+def test_the_default_group_detector_names_who_carries_a_deviation() -> None:
+    pytest.importorskip("detectors.group_deviation", reason="the group detector is a room of its own")
+    scorer = scorer_of(["a", "b", "c"])
+    rng = random.Random(6)
+    told = []
+    for i in range(600):
+        load = rng.gauss(0, 1)
+        off = 8.0 if i >= 550 else 0.0
+        row = [10 + load + rng.gauss(0, 0.1), 20 - 2 * load + rng.gauss(0, 0.1) + off, 5 + rng.gauss(0, 0.1)]
+        told.append(scorer.step(START + i * 1000, row, known_good=i < 300))
+    assert not any(verdict.flag or verdict.score for verdict in told[:300])
+    flagged = [verdict for verdict in told[550:] if verdict.flag]
+    assert len(flagged) > 30 and all("b" in verdict.carriers for verdict in flagged)
+    assert not any(verdict.flag for verdict in told[300:550])
