@@ -10,6 +10,7 @@ from detectors import counter as counter
 from detectors import dumping as dumping
 from detectors import excess as excess
 from detectors import geofence as geofence
+from detectors import group_watch as group_watch
 from detectors import implied_speed as implied_speed
 from detectors import lexicon as lexicon
 from detectors import lid_open as lid_open

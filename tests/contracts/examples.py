@@ -122,6 +122,16 @@ EXAMPLES: dict[str, list[Example]] = {
             bytes_per_slot=1024,
         ),
     ],
+    "group_deviation": [
+        Example({"warmup": 16, "short": 5, "adopt_after": 30}, bytes_per_slot=4096),
+        Example(
+            {"warmup": 16, "short": 3, "threshold": 2.0, "release": 1.5, "tail": 0.0, "max_members": 2}, bytes_per_slot=4096
+        ),
+        Example(
+            {"tell": "change", "change": {"short": 3, "window": 8, "threshold": 2.0, "silence": 0}, "share": 0.3},
+            bytes_per_slot=4096,
+        ),
+    ],
     "geofence": [
         Example({"kinds": ["school"], "mode": mode, "points": 2}, prepare=_fences)
         for mode in ("inside", "outside", "enter", "exit", "dwell")
