@@ -6,6 +6,7 @@ A detector measures (:mod:`detectors.base`), the ladder judges (:mod:`detectors.
 
 from detectors import accumulation as accumulation
 from detectors import alarm_bits as alarm_bits
+from detectors import change_point as change_point
 from detectors import counter as counter
 from detectors import dumping as dumping
 from detectors import excess as excess

@@ -34,6 +34,8 @@ from streams.batch import Float64
 #: Vectors between two inversions: 0.1 ms each, and ten vectors of hundreds move a correlation little.
 _REFIT = 10
 _CLIP = 4.0
+#: Largest deviation, in thresholds, that is told while no episode is open: rules clear between it and 1.
+_BELOW = 0.99
 #: One vector in a hundred exceeds the tail; it moves by so much of itself at most.
 _TAIL_SHARE, _TAIL_STEP, _TAIL_START = 0.01, 0.005, 2.0
 
@@ -106,7 +108,8 @@ class GroupDeviation:
         self.rest: Float64 = np.zeros(0)
         self.vectors = self.learned = self.open_for = 0
         self.peak, self.tail, self.since = 0.0, _TAIL_START, 0
-        #: Last deviations, in usual sizes, for the words of an explanation.
+        #: Of the last vector, in usual sizes: each member by itself, and the larger of that and given the others.
+        self.own: Float64 = np.zeros(0)
         self.away: Float64 = np.zeros(0)
         for name in names:
             self.join(name)
@@ -119,7 +122,8 @@ class GroupDeviation:
         self.change.grow(n)
         self.together = _wider(self.together, 0.0)
         self.inverse = _wider(self.inverse, 1.0)
-        self.rest, self.away = np.append(self.rest, 1.0), np.append(self.away, 0.0)
+        self.rest = np.append(self.rest, 1.0)
+        self.own, self.away = np.append(self.own, 0.0), np.append(self.away, 0.0)
         return n - 1
 
     def step(self, ts: int, values: Float64, known_good: bool = False) -> GroupVerdict:
@@ -132,9 +136,9 @@ class GroupDeviation:
         ready = means.whole() & (means.state["learned"][: means.members] >= params.warmup)
         left = self.inverse @ z / np.sqrt(np.diagonal(self.inverse))
         doubt = means.doubt()
-        own = np.where(ready, np.abs(z), 0.0) / doubt
+        self.own = np.where(ready, np.abs(z), 0.0) / doubt
         given = np.where(ready, np.abs(left) / np.maximum(np.sqrt(self.rest), 0.5), 0.0) / doubt
-        self.away = np.maximum(own, given)
+        self.away = np.maximum(self.own, given)
         size = float(self.away.max(initial=0.0))
         bound = max(params.threshold, params.tail * self.tail)
         was_open = self.open_for > 0
@@ -204,7 +208,7 @@ class GroupDeviation:
     def _verdict(self, deviation: float, is_open: bool, told: bool, known_good: bool) -> GroupVerdict:
         if known_good:
             return GroupVerdict()
-        deviation = max(deviation, 1.0) if is_open else min(deviation, 0.999)
+        deviation = max(deviation, 1.0) if is_open else min(deviation, _BELOW)
         verdict = GroupVerdict(deviation, deviation / (1 + deviation), is_open, change=told)
         if is_open:
             verdict.since = self.since
@@ -212,10 +216,15 @@ class GroupDeviation:
         return verdict
 
     def carriers(self) -> list[int]:
-        """Places of the members whose deviation is at least half of the largest, the strongest first."""
-        order = np.argsort(-self.away, kind="stable")
-        least = self.away[order[0]] / 2 if len(order) else 0.0
-        return [i for i in order.tolist() if self.away[i] >= least]
+        """Places of the members whose deviation is at least half of the largest, the strongest first.
+
+        Who deviates by himself carries it; only where nobody does, those who do not fit the others: of a pair that moved
+        together either fits the other no more, whichever of them has left.
+        """
+        away = self.own if self.own.max(initial=0.0) >= self.params.release else self.away
+        order = np.argsort(-away, kind="stable")
+        least = away[order[0]] / 2 if len(order) else 0.0
+        return [i for i in order.tolist() if away[i] >= least]
 
     def replace(self, place: int, name: str) -> None:
         """Another member takes a place; nothing of the old one is kept."""
@@ -254,7 +263,7 @@ class GroupDeviation:
         self.together = np.array(saved["together"], dtype=np.float64).reshape(n, n)
         self.inverse = np.array(saved["inverse"], dtype=np.float64).reshape(n, n)
         self.rest = np.array(saved["rest"], dtype=np.float64)
-        self.away = np.zeros(n)
+        self.own, self.away = np.zeros(n), np.zeros(n)
         self.vectors, self.learned, self.open_for, self.since = (int(v) for v in saved["counts"])
         self.peak, self.tail = (float(v) for v in saved["sizes"])
 

@@ -61,7 +61,8 @@ class Rounds:
             closed = self._close()
         self.total[i] += min(max(value, -_HUGE), _HUGE)
         self.count[i] += 1
-        if closed is None and not self.gathering and self._reported() >= 1.0:
+        # Where one reading ends two rounds, because the others have just been given up, the later one counts.
+        if not self.gathering and self._reported() >= 1.0:
             closed = self._close()
         return closed
 

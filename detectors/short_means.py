@@ -119,15 +119,16 @@ class ShortMeans:
         with np.errstate(over="ignore"):
             inertia = np.where(noise > 0, size * self.short / np.maximum(noise, 1e-300), 1.0)
         inertia = np.minimum(np.maximum(inertia, 1.0), 1e12)
-        return np.asarray(np.sqrt(1 + self._doubt * inertia / np.maximum(self._of("learned"), 1)))
+        out: Float64 = np.sqrt(1 + self._doubt * inertia / np.maximum(self._of("learned"), 1))
+        return out
 
     def deviation(self) -> Float64:
         """Short mean minus level, in usual sizes; 0 where the member is not whole or has no usual size."""
         usual = self.usual()
         judged = self.whole() & (usual > 0)
         away = self.mean() - self._of("level")
-        out = np.divide(away, usual, out=np.zeros(self.members), where=judged)
-        return np.minimum(np.maximum(out, -1e12), 1e12)
+        out: Float64 = np.divide(away, usual, out=np.zeros(self.members), where=judged)
+        return np.clip(out, -1e12, 1e12)
 
     def learn(self, which: Bool) -> None:
         """Learn the usual sizes of the members ``which`` from the rows they hold now."""

@@ -38,12 +38,12 @@ class WindowChangeParams(Params, frozen=True):
 
     short: Annotated[int, Meta(ge=2, le=64)] = 10
     window: Annotated[int, Meta(ge=4, le=256)] = 60
-    threshold: Annotated[float, Meta(gt=0)] = 4.5
+    threshold: Annotated[float, Meta(gt=0)] = 4.0
     inside: Annotated[float, Meta(gt=0)] = 2.5
     calm: Annotated[float, Meta(gt=0)] = 1.5
     silence: Annotated[int, Meta(ge=0)] = 20
     settled: bool = True
-    again: Annotated[int, Meta(ge=0)] = 40
+    again: Annotated[int, Meta(ge=0)] = 30
     memory: Annotated[float, Meta(ge=50)] = 400.0
     doubt: Annotated[float, Meta(ge=0)] = 20.0
 

@@ -122,6 +122,11 @@ EXAMPLES: dict[str, list[Example]] = {
             bytes_per_slot=1024,
         ),
     ],
+    # Forty rows are kept of each series; it is for the series a city wants change points of, not for all of them.
+    "change_point": [
+        Example(),
+        Example({"short": 3, "window": 5, "threshold": 2.0, "memory": 50}),
+    ],
     "group_deviation": [
         Example({"warmup": 16, "short": 5, "adopt_after": 30}, bytes_per_slot=4096),
         Example(
