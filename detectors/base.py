@@ -157,6 +157,8 @@ class Detector(ABC, Generic[P]):
     #: :meth:`measure` may be shown a slot several times in one batch, in the order of the log. Others are shown a batch in
     #: rounds, in which no slot occurs twice: on sparse data, where a round is one row, that is most of the cost.
     repeats: ClassVar[bool] = False
+    #: Rows the gate quarantined for what they say are shown too, without values: signs of life.
+    takes_unmeasured: ClassVar[bool] = False
     #: The measure falls with the trouble only where the rule says so; detectors whose measure is the value itself allow it.
     signed: ClassVar[bool] = False
     #: It judges a stream as one series: rules name the stream "any", and it runs in the shards of all of :attr:`streams`.

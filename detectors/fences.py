@@ -323,7 +323,7 @@ def read_fence(fence_id: str, geometry: Any, properties: Mapping[str, Any]) -> F
             return FenceProblem(fence_id, "out_of_range_coordinate", "positions are [lon, lat] in degrees")
         made = shapely.make_valid(made)
         radius = float(properties.get("radius_m") or 0.0)
-        area = widened(made, radius) if radius > 0 else made
+        area = widened(made, radius) if radius > 0 and shapely.get_dimensions(made) < 2 else made
     except Exception as problem:  # shapely and GEOS raise many kinds for malformed coordinates; all mean the same here
         return FenceProblem(fence_id, "not_geojson", str(problem)[:200])
     try:

@@ -60,8 +60,9 @@ class Silence(Detector[SilenceParams]):
     streams: ClassVar[frozenset[str]] = frozenset({"sensor", "group", "vehicle", "video"})
     Params: ClassVar[type[Params]] = SilenceParams
     takes_late: ClassVar[bool] = True
-    #: 2: rows long on their way no longer end a silence.
-    revision: ClassVar[int] = 2
+    takes_unmeasured: ClassVar[bool] = True
+    #: 2: rows long on their way no longer end a silence. 3: rows of a device under maintenance do.
+    revision: ClassVar[int] = 3
 
     def __init__(self, params: SilenceParams, series: Sequence[Series]) -> None:
         super().__init__(params, series)

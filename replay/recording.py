@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from streams.asset_words import free_fields
 from streams.batch import RawBatch
 from streams.errors import Mend
 from streams.records import Asset
@@ -92,7 +93,7 @@ def read_assets(path: Path) -> list[Asset]:
         if not line:
             continue
         try:
-            assets.append(decoder.decode(line))
+            assets.append(free_fields(decoder.decode(line), line))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Mend(f"is not an asset: {error}", f"{path}:{number}", "see Asset in docs/contract.md") from error
     return assets

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import orjson
 
+from streams.asset_words import free_fields
 from streams.event_time import epoch_ms
 from streams.records import (
     IDENTIFIER_PATTERN,
@@ -155,6 +156,7 @@ def decode_record(kind: type[T], value: bytes) -> T | Cause:
             return Cause("bad_identifier", f"$.{field}", "expected 1 to 128 printable characters")
     timed: list[tuple[str, Any]] = [("$", record)] if isinstance(record, Feedback | Mute | InputRecord) else []
     if isinstance(record, Asset):
+        free_fields(record, value)
         timed = [(f"$.periods[{i}]", period) for i, period in enumerate(record.periods)]
     for path, holder in timed:
         for field in ("ts", "end_ts", "deadline", "from_", "to"):

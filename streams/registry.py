@@ -15,6 +15,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from streams.asset_words import understood
 from streams.codec import decode_record, encode
 from streams.event_time import epoch_ms
 from streams.geography import METRES_PER_DEGREE, cell, haversine_m, metres_per_degree, to_wgs84
@@ -101,7 +102,8 @@ class Registry:
         for asset_id in gone:
             for table in (held, facts, flaws):
                 table.pop(asset_id, None)
-        for asset in assets:
+        for told in assets:
+            asset = understood(told)
             held[asset.asset_id] = asset
             facts[asset.asset_id], wrong = _read(asset)
             flaws.pop(asset.asset_id, None)

@@ -26,11 +26,13 @@ from streams.registry import Registry
 from streams.topics import stream_of
 from topologies.account import before, stated
 from topologies.regroup import regroup
-from topologies.rule_context import RECORD, Context, Order
+from topologies.rule_context import Context
 from topologies.rule_runner import RuleRunner
 from topologies.settings_stages import DetectSettings
 from topologies.shard import Found, Shard
+from topologies.signs_of_life import together, watched_rows
 from topologies.stream_runner import runner_of
+from topologies.told import Told
 from topologies.watched import Watched
 
 FORMAT = 2
@@ -99,7 +101,7 @@ class DetectStage:
 
     def process(self, raw: RawBatch) -> Detected:
         """Records of this partition, in the order of their offsets, behind everything processed before."""
-        out, told = Detected(), _Told()
+        out, told = Detected(), Told()
         count = len(raw)
         if count:
             arrivals = raw.arrival_array
@@ -120,7 +122,7 @@ class DetectStage:
 
     def idle(self, now: int, next_offset: int) -> Detected:
         """Time has come to ``now`` (ms) without a record: a fetch begun after now + skew came back empty at the high water."""
-        out, told = Detected(), _Told()
+        out, told = Detected(), Told()
         if self.clock is not None and now > self.clock:
             self._sweeps(now, next_offset, out, told)
             self._ticks(now, next_offset, told)
@@ -130,7 +132,7 @@ class DetectStage:
 
     def switch(self, *, rules: RuleBook | None = None, registry: Registry | None = None, next_offset: int) -> Detected:
         """Other rules or another registry from ``next_offset`` on; announced per city by control records (D6)."""
-        out, told = Detected(), _Told()
+        out, told = Detected(), Told()
         now = max(self.clock or 0, 1)
         if registry is not None:
             self.registry = registry
@@ -158,7 +160,7 @@ class DetectStage:
 
     # --- one stretch of records without a sweep in it --------------------
 
-    def _segment(self, raw: RawBatch, clock: Int64, out: Detected, told: _Told) -> None:
+    def _segment(self, raw: RawBatch, clock: Int64, out: Detected, told: Told) -> None:
         assert self.clock is not None
         found = self.shard.admit(raw)
         out.dead.extend(found.dead)
@@ -181,20 +183,32 @@ class DetectStage:
                 readings, arrivals = regroup(batch, self.shard.groups, times)
                 out.regrouped.extend(readings)
                 out.regrouped_at.extend(arrivals)
-        self._advance(batch, times, until, at, told)
+        heard: tuple[Batch, Int64] | None = None
+        if found.alive is not None:
+            heard = together(batch, times, found.alive, clock[np.searchsorted(offsets, found.alive.offset)])
+        self._advance(batch, times, heard, until, at, told)
         self._progress_in(self.clock, clock, offsets, found, times, told)
         self.clock = until
 
-    def _advance(self, batch: Batch, times: Int64 | None, until: int, at: Any, told: _Told) -> None:
+    def _advance(
+        self, batch: Batch, times: Int64 | None, heard: tuple[Batch, Int64] | None, until: int, at: Any, told: Told
+    ) -> None:
+        """``heard``: the batch and its clock again, with the rows that are only signs of life; for rules of silence."""
         assert self.clock is not None
         if not len(batch):
             for runner in self.watched.ticking:
-                runner.advance(None, [], None, self.clock, until, at, told)
+                if heard is None or not runner.takes_unmeasured:
+                    runner.advance(None, [], None, self.clock, until, at, told)
+                else:
+                    self._advance_hearing(runner, *heard, until, at, told)
             return
         pieces = rounds(batch.slot)
         plan = self.watched.plan(batch.slot)
         late = batch.late if batch.late.any() else None
         for runner in self.watched.runners:
+            if heard is not None and runner.takes_unmeasured:
+                self._advance_hearing(runner, *heard, until, at, told)
+                continue
             rows = plan.get(runner.place)
             if rows is None and not runner.ticks:
                 continue
@@ -208,7 +222,13 @@ class DetectStage:
                         mine.append(chosen)
             runner.advance(batch, mine, times, self.clock, until, at, told)
 
-    def _ticks(self, until: int, offset: int, told: _Told) -> None:
+    def _advance_hearing(self, runner: RuleRunner, batch: Batch, times: Int64, until: int, at: Any, told: Told) -> None:
+        assert self.clock is not None
+        rows = np.flatnonzero(watched_rows(runner.local, batch))
+        pieces = [rows[piece] for piece in rounds(batch.slot[rows])]
+        runner.advance(batch, pieces, times, self.clock, until, at, told)
+
+    def _ticks(self, until: int, offset: int, told: Told) -> None:
         assert self.clock is not None
         for runner in self.watched.ticking:
             runner.advance(None, [], None, self.clock, until, lambda tick: offset, told)
@@ -227,14 +247,14 @@ class DetectStage:
         for slot in slots:
             self.watched.sync(slot, self.shard.facts[slot], first_row)
 
-    def _resync(self, slots: Iterable[int], now: int, offset: int, told: _Told) -> None:
+    def _resync(self, slots: Iterable[int], now: int, offset: int, told: Told) -> None:
         """The facts of these slots are other ones: rules take them up, follow them, or let go of them."""
         for slot in slots:
             series = self.shard.facts[slot]
             for runner in self.watched.sync(slot, series, first_row=False):
                 runner.drop(slot, now, offset, told, "the registry no longer places it under this rule")
 
-    def _sweeps(self, until: int, offset: int, out: Detected, told: _Told) -> None:
+    def _sweeps(self, until: int, offset: int, out: Detected, told: Told) -> None:
         """Forget series that gave up and follow the registry's dates, at the due times of the grid up to ``until``."""
         assert self.clock is not None
         while (due := self.shard.sweep_due()) is not None:
@@ -256,13 +276,13 @@ class DetectStage:
         step = self.settings.sweep_s * 1000
         return (ms // step + 1) * step
 
-    def _progress(self, since: int, until: int, offset: int, told: _Told) -> None:
+    def _progress(self, since: int, until: int, offset: int, told: Told) -> None:
         """A progress record per city when the clock passes the grid of ``progress_s``; one where it passes many at once."""
         step = self.settings.progress_s * 1000
         if until // step > since // step:
             self._tell_progress(until // step * step, offset, told, self._account)
 
-    def _progress_in(self, since: int, clock: Int64, offsets: Int64, found: Found, times: Int64 | None, told: _Told) -> None:
+    def _progress_in(self, since: int, clock: Int64, offsets: Int64, found: Found, times: Int64 | None, told: Told) -> None:
         """The same inside a stretch of records, each in front of the record that passes the grid."""
         step, batch = self.settings.progress_s * 1000, found.batch
         passed = np.concatenate([[since], clock[:-1]])
@@ -278,7 +298,7 @@ class DetectStage:
             self.shard.hear(batch.slot[heard:], times[heard:], batch.ts[heard:])
         self._account.update(found.outcomes)
 
-    def _tell_progress(self, tick: int, offset: int, told: _Told, account: Mapping[str, int]) -> None:
+    def _tell_progress(self, tick: int, offset: int, told: Told, account: Mapping[str, int]) -> None:
         share, heard = self.shard.silent_fraction(tick), self.shard.heard(tick)
         for city in self._cities:
             control = Control(
@@ -298,7 +318,7 @@ class DetectStage:
 
     # --- rules --------------------
 
-    def _rules(self, book: RuleBook, now: int, offset: int, told: _Told) -> None:
+    def _rules(self, book: RuleBook, now: int, offset: int, told: Told) -> None:
         held = {runner.state_key: runner for runner in self.watched.runners}
         kept: list[RuleRunner] = []
         for place, rule in enumerate(book.rules):
@@ -318,7 +338,7 @@ class DetectStage:
 
     # --- the end of a call, and state --------------------
 
-    def _finish(self, out: Detected, told: _Told, base: int = 0) -> Detected:
+    def _finish(self, out: Detected, told: Told, base: int = 0) -> Detected:
         out.signals = told.in_order(self.topic, self.partition, base)
         out.watermark = self.shard.watermark
         out.entities = self.shard.entities
@@ -368,28 +388,6 @@ class DetectStage:
             series = stage.shard.facts[slot]
             stage.watched.note(slot, series)
         return stage
-
-
-class _Told:
-    """Signals and controls of one call with their place; sorted and numbered at the end."""
-
-    __slots__ = ("_found",)
-
-    def __init__(self) -> None:
-        self._found: list[tuple[Order, int, Signal | Control]] = []
-
-    def __call__(self, order: Order, record: Signal | Control) -> None:
-        self._found.append((order, len(self._found), record))
-
-    def in_order(self, topic: str, partition: int, base: int) -> list[Signal | Control]:
-        found = sorted(self._found, key=lambda item: (item[0], item[1]))
-        n, place = 0, (-1, -1)
-        for order, _, record in found:
-            n = n + 1 if (order[0], order[1]) == place else base
-            place = (order[0], order[1])
-            tick = 0 if order[1] == RECORD else order[1]
-            record.source = Source(topic, partition, order[0], n, tick)
-        return [record for _, _, record in found]
 
 
 def _fences(registry: Registry) -> FenceSet:

@@ -58,6 +58,7 @@ class RuleRunner:
         self.ticks = kind.due is not Detector.due
         self.takes_late = kind.takes_late
         self._repeats = kind.repeats
+        self.takes_unmeasured = kind.takes_unmeasured and not self.whole
         # "rule:entity:ts" must be one alarm; an entity with several watched metrics has an alarm for each.
         self._one_metric = rule.match.stream != "sensor" or len(rule.match.metrics) == 1
         self._attach()

@@ -27,6 +27,7 @@ from streams.series import SeriesIndex, grown
 from topologies.facts import ASSET_KIND, dates_of, next_boundary, partition_key, series_of, state_columns
 from topologies.regroup import Groups
 from topologies.settings_stages import DetectSettings
+from topologies.signs_of_life import signs_of_life
 
 _FOREVER = np.iinfo(np.int64).max
 #: A row longer on its way than this says nothing of whether the stream is heard now.
@@ -43,6 +44,8 @@ class Found:
     unknown_fields: int
     #: Index into the raw batch of every row that was read.
     row_of: NDArray[np.int32]
+    #: Quarantined rows that show their device speaks; None where there are none.
+    alive: Batch | None = None
     outcomes: Counter[str] = field(default_factory=Counter)
 
 
@@ -79,13 +82,16 @@ class Shard:
         batch, fresh = admitted.batch, admitted.fresh
         if self.stream == "group":
             fresh = self._by_group(batch, raw)
-        elif self.stream in ("vehicle", "hotline") and fresh:
-            wanted = set(fresh)
-            for slot, record in zip(batch.slot.tolist(), batch.records, strict=True):
-                if slot in wanted and slot not in self._kinds:
-                    self._kinds[slot] = record.line if self.stream == "hotline" else record.kind
+        elif self.stream in ("vehicle", "hotline"):
+            fresh = self._name_kinds(batch, fresh)
+        alive = signs_of_life(self.stream, admitted.quarantined, self.index, fresh, batch)
         for slot in fresh:
-            self._settle(slot, self._first_arrival(batch, slot))
+            first = self._first_arrival(batch, slot)
+            if slot < len(self.facts) and self.facts[slot].registered and slot not in admitted.fresh:
+                self._resolve(slot, first)
+                self._fresh.append(slot)
+            else:
+                self._settle(slot, first)
         if self.stream == "vehicle":
             batch.columns |= state_columns(batch.records)
         self._mark.observe(batch.ts)
@@ -97,7 +103,21 @@ class Shard:
             quarantined=len(admitted.quarantined),
             dead_letter=len(decoded.dead),
         )
-        return Found(batch, decoded.dead, admitted.quarantined, decoded.unknown_fields, decoded.row_of, +outcomes)
+        return Found(batch, decoded.dead, admitted.quarantined, decoded.unknown_fields, decoded.row_of, alive, +outcomes)
+
+    def _name_kinds(self, batch: Batch, fresh: list[int]) -> list[int]:
+        """Take the kind a vehicle (or the line a call) says it is from its first row; the slots that are to be settled.
+
+        A registered vehicle has its slot before it speaks; where the registry does not say what it is, its rules begin here.
+        """
+        if not fresh and all(slot in self._kinds for slot in set(batch.slot.tolist())):
+            return fresh
+        named: dict[int, None] = {}
+        for slot, record in zip(batch.slot.tolist(), batch.records, strict=True):
+            if slot not in self._kinds:
+                self._kinds[slot] = record.line if self.stream == "hotline" else record.kind
+                named[slot] = None
+        return [*named, *(slot for slot in fresh if slot not in named)]
 
     def _first_arrival(self, batch: Batch, slot: int) -> int:
         rows = np.flatnonzero(batch.slot == slot)

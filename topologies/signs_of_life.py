@@ -1,0 +1,103 @@
+"""Rows that say nothing of the world but show that their device speaks: a maintenance flag, a sentinel, a fix of no position.
+
+The gate quarantines them, so no detector may measure them; a detector of silence must hear them all the same (D9: silence is
+that nothing comes, not that nothing usable comes). They reach detectors that say ``takes_unmeasured``, and only for series
+that are known: garbage makes no series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from streams.batch import Batch, Bool, Int64
+from streams.event_time import epoch_ms
+from streams.gate import SERIES_FIELDS
+from streams.records import Quarantined
+from streams.series import SeriesIndex
+
+#: Reasons that blame what a row says, not when: its arrival is a sign of life.
+SPEAKS = frozenset(
+    {
+        "bad_quality",
+        "sentinel",
+        "not_a_number",
+        "unit_unknown",
+        "zero_coordinate",
+        "out_of_range_coordinate",
+        "impossible_jump",
+    }
+)
+#: Streams of devices that report at their own pace.
+PACED = frozenset({"sensor", "vehicle"})
+
+
+def signs_of_life(
+    stream: str, quarantined: Sequence[Quarantined], index: SeriesIndex, fresh: Collection[int], batch: Batch
+) -> Batch | None:
+    """Quarantined rows of known series as a batch without values; None where there are none.
+
+    A series that is ``fresh`` is known from its own first row on, wherever the batch was cut.
+    """
+    if stream not in PACED or not quarantined:
+        return None
+    entity, second = SERIES_FIELDS[stream]
+    rows = []
+    for letter in quarantined:
+        if letter.reason not in SPEAKS:
+            continue
+        slot = index.slot(getattr(letter.record, entity), getattr(letter.record, second) if second else None)
+        if slot is not None and not (slot in fresh and _before(letter, slot, batch)):
+            rows.append((slot, letter))
+    if not rows:
+        return None
+    moments = np.array([[epoch_ms(letter.record.ts), letter.arrival_ts, letter.offset] for _, letter in rows], dtype=np.int64)
+    nothing = np.full(len(rows), np.nan)
+    return Batch(
+        stream,
+        np.array([slot for slot, _ in rows], dtype=np.int32),
+        moments[:, 0],
+        moments[:, 1],
+        moments[:, 2],
+        np.array([letter.n for _, letter in rows], dtype=np.int32),
+        np.zeros(len(rows), dtype=np.bool_),
+        [letter.record for _, letter in rows],
+        dict.fromkeys(batch.columns, nothing),
+    )
+
+
+def _before(letter: Quarantined, slot: int, batch: Batch) -> bool:
+    """Whether the row stands in front of the first one of its series."""
+    first = np.flatnonzero(batch.slot == slot)
+    return not len(first) or (letter.offset, letter.n) < (int(batch.offset[first[0]]), int(batch.part[first[0]]))
+
+
+def together(batch: Batch, times: Int64 | None, heard: Batch, heard_at: Int64) -> tuple[Batch, Int64]:
+    """Both as one batch in the order of the log, and the clock (ms) at each row."""
+    if not len(batch) or times is None:
+        return heard, heard_at
+    order = np.lexsort((np.concatenate([batch.part, heard.part]), np.concatenate([batch.offset, heard.offset])))
+    records = [*batch.records, *heard.records]
+    merged = Batch(
+        batch.stream,
+        np.concatenate([batch.slot, heard.slot])[order],
+        np.concatenate([batch.ts, heard.ts])[order],
+        np.concatenate([batch.arrival, heard.arrival])[order],
+        np.concatenate([batch.offset, heard.offset])[order],
+        np.concatenate([batch.part, heard.part])[order],
+        np.concatenate([batch.late, heard.late])[order],
+        [records[i] for i in order.tolist()],
+        {
+            name: np.concatenate([column, heard.columns.get(name, np.full(len(heard), np.nan))])[order]
+            for name, column in batch.columns.items()
+        },
+    )
+    return merged, np.concatenate([times, heard_at])[order]
+
+
+def watched_rows(local: np.ndarray[tuple[int], np.dtype[np.int32]], batch: Batch) -> Bool:
+    """Rows of series a rule watches; ``local`` is the rule's table of slots."""
+    inside = batch.slot < len(local)
+    found: Bool = inside & (local[np.where(inside, batch.slot, 0)] >= 0) if len(local) else np.zeros(len(batch), dtype=np.bool_)
+    return found
