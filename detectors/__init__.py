@@ -8,6 +8,7 @@ from detectors import accumulation as accumulation
 from detectors import alarm_bits as alarm_bits
 from detectors import change_point as change_point
 from detectors import counter as counter
+from detectors import dark_lamps as dark_lamps
 from detectors import dumping as dumping
 from detectors import excess as excess
 from detectors import geofence as geofence
@@ -25,5 +26,6 @@ from detectors import silence as silence
 from detectors import stream_silence as stream_silence
 from detectors import stuck as stuck
 from detectors import threshold as threshold
+from detectors import trip_silence as trip_silence
 from detectors import vibration as vibration
 from detectors import video_persistence as video_persistence

@@ -82,6 +82,8 @@ class PhraseBook:
         self.pairs: dict[str, tuple[str, int]] = {}
         #: Consequences that are left to their cause where one call tells of both.
         self.yields_to: dict[str, tuple[str, ...]] = {name: tuple(each.get("yields_to", ())) for name, each in concepts.items()}
+        #: Concepts that the caller model does not tell from the one it names.
+        self.alike: dict[str, tuple[str, ...]] = {name: tuple(each) for name, each in cues.get("alike", {}).items()}
         self.emergency_lines = frozenset(cues.get("emergency_lines", ()))
         traditional = cues.get("traditional", {"from": "", "to": ""})
         self._simplified = str.maketrans(traditional["from"], traditional["to"])

@@ -133,4 +133,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     #: False: its signals are evidence for incidents that others open (within the rule's ``radius_m`` or the family's, whichever
     #: is wider), whichever came first. They open none, keep none open and lead none.
     opens: bool = True
+    #: With ``opens = false``: so many witnesses of the family within its reach and time open an incident after all: one
+    #: complaint is a case of the day, two neighbours who say the same are a happening.
+    opens_with: Annotated[int, Meta(ge=2)] | None = None
     case: list[Case] = []

@@ -36,6 +36,8 @@ def check(rule: Rule, detectors: Detectors, families: Families) -> Iterator[Prob
     yield from _ladder(rule)
     yield from _limits(rule)
     yield from _moments(rule)
+    if rule.opens_with is not None and rule.opens:
+        yield "opens_with", "the rule opens incidents by itself", "say opens = false, or leave opens_with out"
     yield from _cases(rule)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from streams.records import Signal
 from topologies import life_cycle
+from topologies.bursts import PREFIX
 from topologies.case_files import CaseFiles
-from topologies.happening import Happening, Piece, own_key, piece_key
+from topologies.correlate import metres_between
+from topologies.happening import Happening, Piece, own_key, piece_key, place
 from topologies.lending import Held, held_key
 from topologies.rule_facts import RuleFacts
 
@@ -103,6 +105,25 @@ class CaseEvidence(CaseFiles):
         while len(older.pieces) > self._settings.evidence_kept:
             self._let_go(older)
         self._aim(younger)
+
+    def _agreed(self, signal: Signal, facts: RuleFacts) -> bool:
+        """Whether, with the reports that are kept, enough witnesses say so here and now to open an incident."""
+        if facts.opens_with is None or signal.phase == "cleared" or signal.historical or signal.rule.startswith(PREFIX):
+            return False
+        family = self._near.family(facts.family)
+        reach_m = max(family.radius_m, (family.call_radius_m or 0.0) if signal.stream == "hotline" else 0.0)
+        mine = life_cycle.piece_of(signal, facts, self._group(signal))
+        said = {mine.witness}
+        for held in self._lending.near(mine):
+            other = held.signal
+            if other.rule.startswith(PREFIX) or other.exercise != signal.exercise:
+                continue
+            if self._table.of(other).family != facts.family or abs(other.ts - signal.ts) > family.within_s * 1000:
+                continue
+            spot, there = place(signal), place(other)
+            if spot is not None and there is not None and metres_between(*spot, *there) <= reach_m:
+                said.add(other.witness or other.entity)
+        return len(said) >= facts.opens_with
 
     def _lend(self, signal: Signal, facts: RuleFacts) -> None:
         """Evidence for the incidents of others: for those that are open now, and kept for those to come."""

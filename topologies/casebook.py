@@ -7,6 +7,8 @@ signal belongs. What evidence does to an incident stands in :mod:`topologies.cas
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from streams.records import Feedback, Signal
 from topologies import life_cycle
 from topologies.case_evidence import CaseEvidence
@@ -27,8 +29,10 @@ class Casebook(CaseEvidence):
         if not facts.known:
             self.decided.noted["rule_unknown"] += 1
         if not facts.opens:
-            self._lend(signal, facts)
-            return
+            if not self._agreed(signal, facts):
+                self._lend(signal, facts)
+                return
+            facts = replace(facts, opens=True)
         if signal.phase == "cleared":
             self._clear(signal)
             return

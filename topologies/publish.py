@@ -141,7 +141,8 @@ def rulebook_page() -> str:
             if rule.match.stream != "hotline"
             else "calls"
         )
-        shadow = " (shadow)" if rule.shadow else "" if rule.opens else " (opens nothing, lends weight)"
+        lends = f" ({rule.opens_with} witnesses open one)" if rule.opens_with else " (opens nothing, lends weight)"
+        shadow = " (shadow)" if rule.shadow else "" if rule.opens else lends
         rows.append(
             f"| {rule.hazard} | `{rule.name}`{shadow} | {rule.title} · {rule.title_zh} | {rule.match.stream}: {watched} "
             f"| {rule.detector['use']} | {_ladder(rule)} | {rule.department.lead} |"

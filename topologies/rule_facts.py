@@ -32,6 +32,8 @@ class RuleFacts:
     shadow: bool
     #: False: evidence for the incidents of others only.
     opens: bool
+    #: How many witnesses open one all the same; None: however many do not.
+    opens_with: int | None
     #: The rule speaks of the device's own silence: its signals are folded (D9).
     silence: bool
 
@@ -65,6 +67,7 @@ class RuleTable:
                 radius_m=rule.radius_m,
                 shadow=rule.shadow,
                 opens=rule.opens,
+                opens_with=rule.opens_with,
                 silence=rule.category == "device" and rule.detector.get("use") == "silence",
             )
             for rule in book.rules
@@ -89,6 +92,7 @@ class RuleTable:
             radius_m=settings.default_radius_m,
             shadow=False,
             opens=True,
+            opens_with=None,
             silence=False,
         )
 

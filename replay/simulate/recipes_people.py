@@ -25,7 +25,7 @@ CALLS: tuple[tuple[str, str, int, float, tuple[str, ...]], ...] = (
 VIDEO: tuple[tuple[str, str, str, int, int, float, float], ...] = (
     ("CRD-01", "crowd", "order", 2, 12, 30, 120),
     ("EXC-VIDEO", "excavation", "structure", 3, 15, 60, 120),
-    ("PRK-01", "fire_lane_blocked", "fire", 3, 20, 60, 120),
+    ("PRK-01", "fire_lane_blocked", "order", 3, 20, 60, 120),
     ("STR-SHOP", "shop_outside", "order", 4, 15, 60, 120),
     ("STR-ROAD", "road_occupation", "order", 4, 15, 60, 120),
     ("STR-PARKING", "illegal_parking", "order", 4, 15, 60, 120),

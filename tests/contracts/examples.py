@@ -145,6 +145,11 @@ EXAMPLES: dict[str, list[Example]] = {
     "implied_speed": [Example(), Example({"against_reported": True})],
     "dumping": [Example(), Example({"kinds": ["school"]}, prepare=_fences)],
     "lid_open": [Example({"above_kmh": 5.0})],
+    "trip_silence": [Example({"after_s": 20.0}), Example({"after_s": 5.0, "above_kmh": 30.0, "repeat_s": 1.0})],
+    "dark_lamps": [
+        Example({"metric": "water_pressure", "dark_below": 0.3, "lit_above": 0.31, "lit_from": "00:00", "lit_to": "24:00"}),
+        Example({"metric": "water_pressure", "dark_below": 0.3, "lit_above": 0.31, "memory_s": 100.0, "fresh_s": 50.0}),
+    ],
     "alarm_bits": [Example({"bits": ["sos"], "loaded_only": True})],
     # A ring of counted parts per camera and kind; a city has hundreds of cameras, not a hundred thousand.
     "video_persistence": [

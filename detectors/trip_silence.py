@@ -1,0 +1,100 @@
+"""Trip silence: a loaded truck that was under way and is heard no more (domain.md MUC-06: offline 10 min during an open trip).
+
+A terminal that falls silent in the yard is a device to repair; one that falls silent with a load on the road may have been
+switched off so that nobody sees where it goes. The measure is the seconds since the last arrival, of a truck whose last fix
+said loaded and moving; any record ends it, also one without a position (a tunnel). Do not use it for terminals that report
+only when they stop, nor for trucks whose load nobody measures: unknown load is no trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from msgspec import Meta
+
+from detectors import fixes
+from detectors.base import Columns, Detector, Measures, Params, Series, register
+from streams.batch import Batch
+
+_FOREVER = np.iinfo(np.int64).max
+
+
+class TripSilenceParams(Params, frozen=True):
+    """``after_s``: silence that is told; ``above_kmh``: under way. A truck whose registered interval is longer than half of
+    ``after_s`` is not judged: it would be silent by habit."""
+
+    after_s: Annotated[float, Meta(ge=1)] = 600.0
+    above_kmh: Annotated[float, Meta(ge=0)] = 5.0
+    repeat_s: Annotated[float, Meta(ge=1)] = 60.0
+    only_kinds: tuple[str, ...] = ("muck_truck",)
+
+
+@register
+class TripSilence(Detector[TripSilenceParams]):
+    """State per truck: last arrival, when silence is due (0: not under way).
+
+    >>> detector = TripSilence(TripSilenceParams(), [Series("T1", stream="vehicle", kind="muck_truck")]); detector.grow(1)
+    >>> zero, at = np.zeros(1, dtype=np.int32), np.array([1_000])
+    >>> columns = {"speed_kmh": np.array([40.0]), "load": np.array([2.0])}
+    >>> detector.measure(Batch("vehicle", zero, at, at, at, zero, zero > 0, [None], columns)).measure.tolist()
+    [0.0]
+    >>> detector.tick(601_000).measure.tolist()
+    [600.0]
+    """
+
+    name: ClassVar[str] = "trip_silence"
+    streams: ClassVar[frozenset[str]] = frozenset({"vehicle"})
+    Params: ClassVar[type[Params]] = TripSilenceParams
+    takes_late: ClassVar[bool] = True
+    takes_unmeasured: ClassVar[bool] = True
+
+    def __init__(self, params: TripSilenceParams, series: Sequence[Series]) -> None:
+        super().__init__(params, series)
+        self._due = _FOREVER
+
+    def columns(self) -> Columns:
+        return Columns(last=(np.int64, 0), next=(np.int64, _FOREVER), trip=(np.bool_, False))
+
+    def measure(self, batch: Batch) -> Measures:
+        state, slot = self.state, batch.slot
+        load, speed = fixes.column(batch, "load"), fixes.column(batch, "speed_kmh")
+        told = ~np.isnan(load) & ~np.isnan(speed) & ~batch.late
+        paced = np.array([self._paced(each) for each in slot.tolist()], dtype=np.bool_)
+        under_way = (load >= fixes.LOAD_HALF) & (speed > self.params.above_kmh) & paced
+        under_way &= fixes.of_kinds(batch, self.series, self.params.only_kinds)
+        trip = np.where(told, under_way, state["trip"][slot])
+        last = np.maximum(state["last"][slot], batch.arrival)
+        state["trip"][slot], state["last"][slot] = trip, last
+        due = np.where(trip, last + round(self.params.after_s * 1000), _FOREVER)
+        state["next"][slot] = due
+        if len(slot):
+            self._due = min(self._due, int(due.min()))
+        return Measures(np.zeros(len(batch)), explain=lambda row: "heard again")
+
+    def _paced(self, slot: int) -> bool:
+        interval = self.series[slot].interval_s
+        return interval is None or interval <= self.params.after_s / 2
+
+    def due(self) -> int | None:
+        return None if self._due == _FOREVER else self._due
+
+    def tick(self, now: int) -> Measures | None:
+        if now < self._due:
+            return None
+        state, size = self.state, self.state.size
+        slots = np.flatnonzero(state["next"][:size] <= now)
+        state["next"][slots] = now + round(self.params.repeat_s * 1000)
+        self._due = int(state["next"][:size].min()) if size else _FOREVER
+        if not len(slots):
+            return None
+        silent = (now - state["last"][slots]) / 1000.0
+        return Measures(
+            silent, slot=slots.astype(np.int32), explain=lambda i: f"silent for {silent[i]:.0f} s with a load on the road"
+        )
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        super().restore(saved)
+        size = self.state.size
+        self._due = int(self.state["next"][:size].min()) if size else _FOREVER
