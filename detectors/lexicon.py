@@ -113,9 +113,11 @@ def _reconsidered(mentions: list[Match], opinion: Opinion, emergency: bool) -> l
     sure = [match for match in said if match.confidence >= 1]
     told = [match for match in mentions if not match.end]
     denied = any(match.status == "denied" for match in said)  # why the text leans to none is known then
+    if opinion.known < KNOWS:
+        return mentions
     if sure and opinion.margin <= -REVOKES and not denied and not emergency:
-        return [match for match in mentions if match not in sure]
-    if told or opinion.known < KNOWS:
+        return [match for match in mentions if match not in sure or match.concept not in opinion.scores]
+    if told:
         return mentions
     understood = Match(opinion.concept, "”, “".join(opinion.words), 0, 0, "understood", 1.0)
     if sure:
@@ -124,7 +126,9 @@ def _reconsidered(mentions: list[Match], opinion: Opinion, emergency: bool) -> l
         prefers = not alike and opinion.margin >= PREFERS
         if prefers and all(opinion.lead(concept) >= PREFERS for concept in others):
             return [understood]
-        return mentions
+        # Of a fallen tree or people in danger the model has never heard: what it knows of the same call comes beside it.
+        beside = not alike and not any(concept in opinion.scores for concept in others) and opinion.margin >= ADDS
+        return [*mentions, understood] if beside else mentions
     if any(match.status == "feared" for match in said):
         return mentions
     doubted = any(match.status not in ("expressed", "asked_about") for match in said)
