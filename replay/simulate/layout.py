@@ -22,7 +22,7 @@ METRES_PER_DEGREE = 111_195.0
 REGISTERED_FROM = 1_577_836_800_000  # 2020-01-01: before every recording anyone will simulate
 SENSORS_PER_GATEWAY = 25
 #: How many things of a kind carry sensors that belong together.
-GROUPS = {"bridge": 8, "pump": 2}
+GROUPS = {"bridge": 8, "pump": 2, "circuit": 6}
 #: Every so many cameras one looks at a footway.
 FOOTWAY_CAMERAS = 10
 #: Work sites, each with its tip and the route between them.
@@ -223,7 +223,8 @@ class Layout:
                 elif kind in ("patrol", "sanitation"):
                     attributes["duty"] = ["DUTY-CITY"]
                 facts: dict[str, Any] = {"attributes": attributes, "limits": {"speed_kmh": 60.0}, "interval_s": self.fix_s}
-                facts["report_after_s"] = max(120.0, 10 * self.fix_s)
+                # A truck that is switched off where it stands is no fault within half an hour.
+                facts["report_after_s"] = max(1_800.0 if kind == "muck_truck" else 120.0, 10 * self.fix_s)
                 self.vehicles.append(Place(f"{kind.upper().replace('_', '-')}-{number:04d}", "vehicle", lat, lon, facts))
 
     def assets(self) -> list[dict[str, Any]]:

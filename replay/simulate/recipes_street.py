@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from replay.simulate.effects import Hazard, Hush
+from replay.simulate.effects import Bend, Hazard, Hush
 from replay.simulate.layout import CENTRE, moved
 from replay.simulate.scene import Scene, bent, driven, recipe, seen
+
+DAY_MS = 86_400_000
+#: 21:30 +08:00 as milliseconds of the UTC day.
+EVENING_MS = 13 * 3_600_000 + 30 * 60_000
 
 # --- seen and called
 
@@ -131,6 +135,16 @@ def terminal_unplugged(scene: Scene, at: int) -> Hazard:
     return driven(scene, "MUC-06", "muck", "muck_truck", at, 8, 3, "power of a loaded truck's terminal is cut", drive)
 
 
+@recipe("MUC-06-SILENT")
+def truck_vanishes(scene: Scene, at: int) -> Hazard:
+    """Three minutes on the road with a load, then nothing for a quarter of an hour."""
+    drive = _passing(30.0, load_state="full", lid_state="closed", hopper_state="down")
+    hazard = driven(scene, "MUC-06-SILENT", "muck", "muck_truck", at, 3, 3, "a loaded truck is heard no more", drive)
+    quiet, hazard.to_ts = hazard.to_ts, at + 20 * 60_000
+    hazard.hushes.append(Hush(frozenset(), quiet, hazard.to_ts, frozenset({hazard.detours[0].vehicle})))
+    return hazard
+
+
 @recipe("PAT-COLLISION")
 def bus_collides(scene: Scene, at: int) -> Hazard:
     return driven(
@@ -179,9 +193,33 @@ def sensor_silent(scene: Scene, at: int) -> Hazard:
     return hazard
 
 
+@recipe("HAZ-02")
+def tank_silent(scene: Scene, at: int) -> Hazard:
+    hazard = bent(scene, "HAZ-02", "hazard_source", "tank_pressure", at, 15, lambda s, n: n, 3, "nobody sees a tank any more")
+    hazard.hushes.append(Hush(frozenset({hazard.bends.pop().sensor}), at, hazard.to_ts))
+    return hazard
+
+
+@recipe("LGT-02", lasts_min=1_560)
+def circuit_dark(scene: Scene, at: int) -> Hazard:
+    """All lamps of a circuit go out at the next half past nine in the evening."""
+    night = at + (EVENING_MS - at) % DAY_MS
+    index = scene.sensor("lighting", "lamp_current")
+    lamp = scene.layout.sensors[index]
+    lamps = [i for i, s in enumerate(scene.layout.sensors) if s.facts.get("group") == lamp.facts["group"]]
+    end = night + 70 * 60_000
+    ids = [scene.layout.sensors[i].id for i in lamps]
+    hazard = Hazard(scene.name("LGT-02"), "lighting", lamp.lat, lamp.lon, 300.0, night, end, 4, ids, "a circuit goes dark")
+    hazard.bends += [Bend(i, night, end, lambda s, n: 0.0, still=True) for i in lamps]
+    return hazard
+
+
 @recipe("DEV-GATEWAY")
 def gateway_silent(scene: Scene, at: int) -> Hazard:
-    place = scene.layout.gateways[scene.free("device", scene.layout.gateways)]
+    # Behind the gateway of a tank a silence is the tank's (HAZ-02).
+    tanks = {s.facts["gateway"] for s in scene.layout.sensors if s.facts["metric"] in ("tank_level", "tank_pressure")}
+    gateways = [place for place in scene.layout.gateways if place.id not in tanks] or scene.layout.gateways
+    place = gateways[scene.free("device", gateways)]
     members = [i for i, s in enumerate(scene.layout.sensors) if s.facts["gateway"] == place.id]
     longest = max(scene.layout.sensors[i].facts["report_after_s"] for i in members)
     end = at + int(1000 * (longest * 1.6 + 600))

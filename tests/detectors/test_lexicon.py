@@ -157,13 +157,15 @@ def test_what_is_feared_counts_half():
     assert concepts("担心这段路面塌陷")["road_collapse"].confidence == 0.5
 
 
-RAISES = {
-    concept
+#: Category of the incident by concept, of all rules that listen to callers.
+CATEGORIES = {
+    concept: rule["category"]
     for path in sorted((Path(detectors.__file__).parent / "rules").glob("*-call.toml"))
     for rule in [tomllib.loads(path.read_text("utf-8"))]
     if not rule.get("shadow")
     for concept in np.atleast_1d(rule["detector"]["concept"]).tolist()
 }
+RAISES = set(CATEGORIES)
 
 
 def raised(text: str, line: str = "12345") -> set[str]:
