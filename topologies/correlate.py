@@ -75,6 +75,7 @@ class Neighbourhood:
         #: Family of a signal -> families whose incidents may concern it, its own first: those it may join (joining is
         #: directed), then those it may take over.
         self._concerned: dict[str, tuple[str, ...]] = {}
+        self._reach: dict[tuple[str, str], tuple[float, int]] = {}
 
     def family(self, name: str) -> Family:
         return self._families.get(name, self._default)
@@ -116,6 +117,12 @@ class Neighbourhood:
     def reach(self, family: str, host: str) -> tuple[float, int]:
         """Metres and ms within which a signal of ``family`` joins an incident of ``host``: the nearer reach of the two, unless
         the host names another for its guest."""
+        known = self._reach.get((family, host))
+        if known is None:
+            known = self._reach[family, host] = self._reckon_reach(family, host)
+        return known
+
+    def _reckon_reach(self, family: str, host: str) -> tuple[float, int]:
         mine, other = self.family(family), self.family(host)
         guest = self._guest(family, host) or self._guest(host, family)
         radius_m = guest.radius_m if guest is not None and guest.radius_m is not None else min(mine.radius_m, other.radius_m)
