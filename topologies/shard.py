@@ -84,7 +84,7 @@ class Shard:
             fresh = self._by_group(batch, raw)
         elif self.stream in ("vehicle", "hotline"):
             fresh = self._name_kinds(batch, fresh)
-        alive = signs_of_life(self.stream, admitted.quarantined, self.index, fresh, batch)
+        alive = signs_of_life(self.stream, admitted.quarantined, self.index, {*fresh, *admitted.fresh}, batch)
         for slot in fresh:
             first = self._first_arrival(batch, slot)
             if slot < len(self.facts) and self.facts[slot].registered and slot not in admitted.fresh:
@@ -109,6 +109,8 @@ class Shard:
         """Take the kind a vehicle (or the line a call) says it is from its first row; the slots that are to be settled.
 
         A registered vehicle has its slot before it speaks; where the registry does not say what it is, its rules begin here.
+        A slot whose rows were all refused (a call told again after it was forgotten) is shown to the rules with the first row
+        that is not: shown at once it would have its place among them by where the batch was cut.
         """
         if not fresh and all(slot in self._kinds for slot in set(batch.slot.tolist())):
             return fresh
@@ -117,7 +119,10 @@ class Shard:
             if slot not in self._kinds:
                 self._kinds[slot] = record.line if self.stream == "hotline" else record.kind
                 named[slot] = None
-        return [*named, *(slot for slot in fresh if slot not in named)]
+        for slot in fresh:
+            if slot not in named:
+                self._settle(slot, int(self.index.last_arrival[slot]), shown=False)
+        return list(named)
 
     def _first_arrival(self, batch: Batch, slot: int) -> int:
         rows = np.flatnonzero(batch.slot == slot)
@@ -168,8 +173,8 @@ class Shard:
 
     # --- facts --------------------
 
-    def _settle(self, slot: int, now: int) -> None:
-        """Facts of a new slot."""
+    def _settle(self, slot: int, now: int, shown: bool = True) -> None:
+        """Facts of a new slot; ``shown``: the rules are to look at it."""
         size = len(self.index)
         self._heard, self._after = grown(self._heard, size, now), grown(self._after, size, 0)
         self._boundary = grown(self._boundary, size, _FOREVER)
@@ -179,7 +184,8 @@ class Shard:
         self._resolve(slot, now)
         if not self.facts[slot].registered:
             self._sweep_due = min(self._sweep_due, now + self._give_up_ms)
-        self._fresh.append(slot)
+        if shown:
+            self._fresh.append(slot)
 
     def _resolve(self, slot: int, now: int) -> bool:
         """Facts that hold now; True where they are other ones than before."""
