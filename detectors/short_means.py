@@ -28,6 +28,7 @@ from streams.batch import Bool, Float64
 _HUGE = 1e100
 #: A deviation counts for learning with at most so many usual sizes, once there is a usual size worth clipping by.
 _CLIP = 4.0
+_WILD = 5.0
 _FIRST_ROWS = 60
 #: Rows of the level before deviations from it are learned.
 _LEVEL_ROWS = 20
@@ -68,6 +69,7 @@ class ShortMeans:
             moves=(np.float64, 0.0),
         )
         self.members = 0
+        self._now: Float64 = np.zeros(0)
 
     def grow(self, members: int) -> None:
         self.members = members
@@ -89,12 +91,16 @@ class ShortMeans:
         rows[here, :-1] = rows[here, 1:]
         rows[here, -1] = np.minimum(np.maximum(values[here], -_HUGE), _HUGE)
         filled[here] = np.minimum(filled[here] + 1, self.kept)
+        self._now = self._means()
         if frozen:
             return
         leaves = np.flatnonzero(here & (filled > self.short))
         level, behind = self._of("level"), self._of("behind")
         weight = 1 / np.minimum(behind[leaves] + 1, self._level)
-        level[leaves] += weight * (rows[leaves, -self.short - 1] - level[leaves])
+        # A wild row that was no news must not move the level either.
+        held, now, most = level[leaves], self._now[leaves], self._most()[leaves]
+        value = np.maximum(rows[leaves, -self.short - 1], np.minimum(held, now) - most)
+        level[leaves] = held + weight * (np.minimum(value, np.maximum(held, now) + most) - held)
         behind[leaves] += 1
 
     def whole(self) -> Bool:
@@ -103,8 +109,23 @@ class ShortMeans:
         return out
 
     def mean(self) -> Float64:
-        out: Float64 = self._of("rows")[:, -self.short :].mean(axis=1)
+        """Short means as of the last :meth:`hear`, in which a row counts no further from the median than ``_WILD`` row-to-row
+        deviations: one or two wild rows are not news for as long as a mean holds them; from the third on they are.
+        """
+        return self._now
+
+    def _means(self) -> Float64:
+        rows, n = self._of("rows")[:, -self.short :], self.short
+        most = self._most()[:, None]
+        ordered = np.sort(rows, axis=1)
+        middle = ((ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2)[:, None]
+        out: Float64 = np.minimum(np.maximum(rows, middle - most), middle + most).mean(axis=1)
         return out
+
+    def _most(self) -> Float64:
+        """How far a row may lie from the others before it is cut; infinite while there is no noise to say so."""
+        out: Float64 = np.where(self._of("learned") > _FIRST_ROWS, _WILD * np.sqrt(self._of("noise")), np.inf)
+        return np.where(out > 0, out, np.inf)
 
     def usual(self) -> Float64:
         """What a member's short mean usually is away from its level, without the doubt; 0: it has none yet."""
@@ -136,7 +157,7 @@ class ShortMeans:
         state = self.state
         learned, size = state["learned"][at], state["size"][at]
         weight = 1 / np.minimum(learned + 1, self._memory)
-        away = state["rows"][at, -self.short :].mean(axis=1) - state["level"][at]
+        away = self._now[at] - state["level"][at]
         squared = away * away
         clipped = (learned > _FIRST_ROWS) & (size > 0)
         squared = np.where(clipped, np.minimum(squared, _CLIP * _CLIP * size), squared)
@@ -147,7 +168,9 @@ class ShortMeans:
         quick = np.maximum(weight, 0.05)
         state["step"][at] = np.where(moved, np.where(step > 0, step + quick * (jump - step), jump), step)
         state["moves"][at] += weight * (moved - state["moves"][at])
-        state["noise"][at] = noise + weight * (jump * jump / 2 - noise)
+        half = jump * jump / 2
+        half = np.where((learned > _FIRST_ROWS) & (noise > 0), np.minimum(half, _CLIP * _CLIP * noise), half)
+        state["noise"][at] = noise + weight * (half - noise)
         state["learned"][at] = learned + 1
 
     def anchor(self, which: Bool, rows: int) -> None:

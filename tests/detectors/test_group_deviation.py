@@ -69,6 +69,11 @@ def test_the_flag_and_the_score_agree_at_one_half() -> None:
         assert 0 <= verdict.score <= 1
 
 
+def test_one_or_two_wild_rounds_are_no_episode_but_more_are() -> None:
+    for wild, seen in ((1, False), (2, False), (4, True)):
+        assert any(v.flag for v in verdicts(shifted(450, 400, 2, 1e6, until=400 + wild))) == seen
+
+
 def test_an_episode_ends_when_the_member_is_back_and_names_its_beginning() -> None:
     said = verdicts(shifted(700, 350, 0, 8.0, until=450))
     inside = [i for i, v in enumerate(said) if v.flag]
@@ -98,13 +103,13 @@ def test_nothing_is_learned_while_an_episode_is_open() -> None:
     group = GroupDeviation(NAMES)
     verdicts(pump(350), group=group)
     wild = np.full((60, 3), 1e6)
-    verdicts(wild[:1], group=group, start=350)
+    verdicts(wild[:4], group=group, start=350)
     held = {
         key: np.array(part)
         for key, part in group.snapshot().items()
         if key in ("rest", "together", "means_size", "means_level")
     }
-    assert verdicts(wild, group=group, start=351)[-1].flag
+    assert verdicts(wild, group=group, start=354)[-1].flag
     assert all(np.array_equal(part, group.snapshot()[key]) for key, part in held.items())
 
 
