@@ -29,7 +29,7 @@ from msgspec import Meta
 from detectors.base import Params, Snapshot
 from detectors.short_means import ShortMeans
 from detectors.window_change import WindowChange, WindowChangeParams
-from streams.batch import Float64
+from streams.batch import Bool, Float64
 
 #: Vectors between two inversions: 0.1 ms each, and ten vectors of hundreds move a correlation little.
 _REFIT = 10
@@ -108,6 +108,8 @@ class GroupDeviation:
         self.rest: Float64 = np.zeros(0)
         self.vectors = self.learned = self.open_for = 0
         self.peak, self.tail, self.since = 0.0, _TAIL_START, 0
+        #: Members that carried the open episode when they were last heard.
+        self.carrying: Bool = np.zeros(0, dtype=np.bool_)
         #: Of the last vector, in usual sizes: each member by itself, and the larger of that and given the others.
         self.own: Float64 = np.zeros(0)
         self.away: Float64 = np.zeros(0)
@@ -122,7 +124,7 @@ class GroupDeviation:
         self.change.grow(n)
         self.together = _wider(self.together, 0.0)
         self.inverse = _wider(self.inverse, 1.0)
-        self.rest = np.append(self.rest, 1.0)
+        self.rest, self.carrying = np.append(self.rest, 1.0), np.append(self.carrying, False)
         self.own, self.away = np.append(self.own, 0.0), np.append(self.away, 0.0)
         return n - 1
 
@@ -144,6 +146,7 @@ class GroupDeviation:
         was_open = self.open_for > 0
         if not known_good:
             self._open_or_close(ts, size, bound)
+            self.carrying = (self.open_for > 0) & np.where(here, self.away >= params.release, self.carrying)
         is_open = self.open_for > 0
         told = self.change.step(means, is_open, is_open != was_open, known_good)
         if not is_open and not was_open:
@@ -161,8 +164,11 @@ class GroupDeviation:
             return
         self.open_for += 1
         self.peak = max(self.peak, size)
-        small = size < params.release
-        if small or (size < params.back * self.peak and self._steady()) or self.open_for > params.adopt_after:
+        # No data is never normal: who carried the episode must be heard before it can be over.
+        heard = bool(self.means.whole()[self.carrying].all())
+        small = heard and size < params.release
+        back = heard and size < params.back * self.peak and self._steady()
+        if small or back or self.open_for > params.adopt_after:
             self.open_for, self.peak = 0, 0.0
             if not small:
                 # What is left of the deviation is the new normal; it is learned as quickly as after two short means.
@@ -235,6 +241,7 @@ class GroupDeviation:
         self.together[place, :] = self.together[:, place] = 0.0
         self.inverse[place, :] = self.inverse[:, place] = 0.0
         self.inverse[place, place] = self.rest[place] = 1.0
+        self.carrying[place] = False
 
     def words(self, place: int) -> str:
         """A member's short mean beside what is usual."""
@@ -251,6 +258,7 @@ class GroupDeviation:
             "together": self.together.copy(),
             "inverse": self.inverse.copy(),
             "rest": self.rest.copy(),
+            "carrying": self.carrying.copy(),
             "counts": np.array([self.vectors, self.learned, self.open_for, self.since], dtype=np.int64),
             "sizes": np.array([self.peak, self.tail]),
         }
@@ -263,6 +271,7 @@ class GroupDeviation:
         self.together = np.array(saved["together"], dtype=np.float64).reshape(n, n)
         self.inverse = np.array(saved["inverse"], dtype=np.float64).reshape(n, n)
         self.rest = np.array(saved["rest"], dtype=np.float64)
+        self.carrying = np.array(saved["carrying"], dtype=np.bool_)
         self.own, self.away = np.zeros(n), np.zeros(n)
         self.vectors, self.learned, self.open_for, self.since = (int(v) for v in saved["counts"])
         self.peak, self.tail = (float(v) for v in saved["sizes"])

@@ -121,6 +121,15 @@ def test_a_member_that_is_missing_silences_nobody() -> None:
     assert said[420].carriers == ["flow"]
 
 
+def test_an_episode_is_not_over_because_its_carrier_fell_silent() -> None:
+    vectors = shifted(600, 350, 0, 8.0)
+    vectors[400:500, 0] = math.nan
+    vectors[500:, 0] -= 8.0
+    said = verdicts(vectors)
+    assert all(v.flag for v in said[360:500])
+    assert not any(v.flag for v in said[520:])
+
+
 def test_a_member_that_joins_starts_nothing_over_and_is_judged_later() -> None:
     group = GroupDeviation(NAMES)
     verdicts(pump(350), group=group)
