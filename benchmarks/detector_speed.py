@@ -44,8 +44,10 @@ class Setup:
 SETUPS: dict[str, Setup] = {
     "accumulation": Setup({"window_s": 3600.0}),
     "alarm_bits": Setup({"bits": ["sos"]}),
+    "dark_lamps": Setup({"metric": "ch4"}, slots=200),
     "dumping": Setup({"kinds": ["school"]}),
     "geofence": Setup({"kinds": ["school"], "mode": "inside"}),
+    "group_deviation": Setup(slots=20, batches=700),
     "lexicon": Setup({"concept": "gas_smell"}, batches=60),
     "lid_open": Setup({"above_kmh": 10.0}),
     "neighbour_drift": Setup(slots=200),

@@ -16,9 +16,12 @@ from msgspec.structs import replace
 from benchmarks.plot_data import Rows, changed, imported, of, table
 from detectors.base import Detector
 from detectors.fences import FenceSet
-from streams.records import HotlineCall
+from streams.records import HotlineCall, Reading
 
 DAY_MS = 86_400_000
+#: 2023-11-14 08:00 +08:00.
+LAMPS_MS = 1_699_920_000_000
+SKAB = ("Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Volume Flow RateRMS")
 #: 2022-09-12: a day later the bridge under the river's gauge was taken away.
 TAKEN_AWAY_MS = 1_662_940_800_000
 
@@ -131,6 +134,23 @@ def bridge(data: Path) -> Rows:
     return of(imported("bridge", path, "sensor.readings"), lambda r: r.metric == "strain")
 
 
+def pump(data: Path) -> Rows:
+    return table(data / "skab/valve1/0.csv", "datetime", {name: name for name in SKAB}, ";")
+
+
+def lamps(data: Path) -> Rows:
+    """No open recording has lamps: ten of a circuit for four nights, every ten minutes; L0 to L5 go out in the third."""
+    rows: Rows = []
+    for n in range(4 * 144):
+        ts = LAMPS_MS + n * 600_000
+        hour = n / 6 % 24
+        lit = hour >= 11.5 or hour < 0.5
+        for lamp in range(10):
+            value = 0.9 if lit and not (lamp < 6 and n > 2 * 144 + 90) else 0.0
+            rows.append((ts + lamp * 1000, Reading(f"L{lamp}", ts + lamp * 1000, "lamp_current", value)))
+    return rows
+
+
 def taxis(data: Path) -> Rows:
     return table(data / "nab/data/realKnownCause/nyc_taxi.csv", "timestamp", {"value": "TAXI"})
 
@@ -161,7 +181,11 @@ FIGURES: tuple[Figure, ...] = (
     Figure("alarm_bits", "a real drive; the emergency button is pressed by hand", drive(
            lambda i, r: replace(r, alarm_bits=int(between(i, 400, 430)))), {"bits": ["sos"]}, "km/h", "bit", 1.0, speed,
            stream="vehicle"),
+    Figure("change_point", "load of a database (NAB)", cpu, {}, "% CPU", "change over threshold", 1.0),
     Figure("counter", "a heat meter, exchanged by hand: what was lost", meter, {"say": "reset"}, "kWh", "share lost", 0.01),
+    Figure("dark_lamps", "ten lamps of a circuit, all made by hand: six go out in the third night", lamps, {}, "A of one lamp",
+           "lamps dark", 5.0, show="group", stream="group",
+           shown=lambda r: float(r.value) if r.sensor_id == "L2" else float("nan")),
     Figure("dumping", "a real drive; the hopper is raised by hand while the car stands", drive(
            lambda i, r: replace(r, load_state="full", hopper_state="up" if between(i, 560, 640) else "down")),
            {"slow_kmh": 8.0, "kinds": ["block"]}, "km/h", "s", 30.0, speed, stream="vehicle", prepare=block,
@@ -170,6 +194,8 @@ FIGURES: tuple[Figure, ...] = (
            {"window_s": 120}, "ppm", "% over background", 10.0),
     Figure("geofence", "a real drive through a square of 2 km", drive(), {"kinds": ["block"], "mode": "inside"}, "km/h",
            "inside", 1.0, speed, stream="vehicle", prepare=block),
+    Figure("group_deviation", "a pump whose outlet valve is closed at 10:24 (SKAB)", pump, {}, "flow", "deviation", 1.0,
+           show="group", stream="group", shown=lambda r: float(r.value) if r.metric == SKAB[-1] else float("nan")),
     Figure("implied_speed", "a GPS logger that is carried indoors (MEVA)", walk, {"min_distance_m": 20.0}, "latitude", "km/h",
            15.0, lambda r: float(r.lat), stream="vehicle"),
     Figure("lexicon", "calls to New York's 311 on one day: those about water", calls,
@@ -199,6 +225,9 @@ FIGURES: tuple[Figure, ...] = (
     Figure("stuck", "air temperature at Dongsi; frozen by hand for the last 60 h", cold, {"unit": "times", "min_rows": 3},
            "Cel", "times its longest rest", 4.0),
     Figure("threshold", "PM10 of Dongsi against 150 ug/m3", station("pm10", last=4500), {}, "ug/m3", "ug/m3", 150.0),
+    Figure("trip_silence", "a real drive; its fixes from 16:04 to 16:14 are left out by hand", drive(
+           lambda i, r: None if between(i, 420, 740) else replace(r, load_state="full")), {"after_s": 300.0}, "km/h", "s",
+           300.0, speed, stream="vehicle", facts={"kind": "muck_truck"}),
     Figure("vibration", "strain of a test bridge at 100 Hz while a load moves over it", bridge,
            {"rows": 128, "warmup": 10, "feature": "both"}, "um/m", "usual deviations", 8.0),
     Figure("video_persistence", "people who pick something up before one camera (MEVA)", scenes, {"window_s": 60.0},

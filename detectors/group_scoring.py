@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from detectors.group_deviation import GroupDeviation, GroupDeviationParams
 from detectors.scoring import DEFAULT_DETECTOR, DetectorScorer, Scorer, Verdict
 from detectors.toml_form import mistakes
 from streams.errors import Mend
@@ -18,11 +18,13 @@ class GroupScorer:
     """The group detector behind the interface of :class:`detectors.scoring.Scorer`; it takes older rows as they come."""
 
     def __init__(self, columns: Sequence[str], settings: Mapping[str, Any]) -> None:
-        module = importlib.import_module("detectors.group_deviation")
-        for place, what, mend in mistakes(dict(settings), module.GroupDeviationParams):
+        for place, what, mend in mistakes(dict(settings), GroupDeviationParams):
             raise Mend(f"{place}: {what}", "--set", mend)
-        params = msgspec.convert(dict(settings), module.GroupDeviationParams)
-        self._deviation: Any = module.GroupDeviation(list(columns), params)
+        try:
+            params = msgspec.convert(dict(settings), GroupDeviationParams)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise Mend(f"the group detector does not take its settings: {error}", "--set", "see docs/detectors.md") from error
+        self._deviation = GroupDeviation(list(columns), params)
 
     @property
     def disordered(self) -> int:

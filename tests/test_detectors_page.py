@@ -45,7 +45,7 @@ def test_a_section_names_no_parameter_that_is_not_there(name: str) -> None:
 
 
 def test_every_section_has_a_picture_that_a_script_draws() -> None:
-    assert {figure.detector for figure in FIGURES} == set(sections(DOCS / "detectors.md"))
+    assert set(sections(DOCS / "detectors.md")) <= {figure.detector for figure in FIGURES} <= set(registered())
 
 
 def test_the_pictures_are_small() -> None:

@@ -156,7 +156,6 @@ def test_an_affine_change_of_a_series_leaves_its_scores_as_they_are(name: str, s
 
 
 def test_the_default_group_detector_names_who_carries_a_deviation() -> None:
-    pytest.importorskip("detectors.group_deviation", reason="the group detector is a room of its own")
     scorer = scorer_of(["a", "b", "c"])
     rng = random.Random(6)
     told = []
