@@ -159,6 +159,9 @@ class Detector(ABC, Generic[P]):
     repeats: ClassVar[bool] = False
     #: Rows the gate quarantined for what they say are shown too, without values: signs of life.
     takes_unmeasured: ClassVar[bool] = False
+    #: Told before each tick, as ``pulse``, when the shard heard anything last that was not long on its way.
+    feels_pulse: ClassVar[bool] = False
+    pulse: int | None = None
     #: The measure falls with the trouble only where the rule says so; detectors whose measure is the value itself allow it.
     signed: ClassVar[bool] = False
     #: It judges a stream as one series: rules name the stream "any", and it runs in the shards of all of :attr:`streams`.

@@ -23,7 +23,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import Columns, Detector, Measures, Params, Series, register
+from detectors.base import Columns, Detector, Measures, Params, Series, Snapshot, register
 from detectors.neighbours import Gateways, Neighbours, whose
 from streams.batch import Batch, Bool, Int32, Int64
 
@@ -38,6 +38,9 @@ _MEDIAN_STEP = 0.02
 class SilenceParams(Params, frozen=True):
     """``factor``: times the interval. ``learn``: for series of which the registry says nothing, after ``learn_rows`` rows.
 
+    ``stream_s`` above 0: while the whole stream has been quiet for so long, nothing is told of a series, and what was not
+    heard meanwhile does not count: for silences that are a hazard of their own, where nobody folds those of an outage.
+
     ``needed``: reports of neighbours (and its own) that must have been due before a silence is told to be that of the
     gateway or the stream, 0: never told. ``heard_share``: at most this share of them came.
     """
@@ -50,6 +53,7 @@ class SilenceParams(Params, frozen=True):
     eventful: tuple[str, ...] = ()
     needed: Annotated[int, Meta(ge=0)] = 0
     heard_share: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+    stream_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
 @register
@@ -61,6 +65,7 @@ class Silence(Detector[SilenceParams]):
     Params: ClassVar[type[Params]] = SilenceParams
     takes_late: ClassVar[bool] = True
     takes_unmeasured: ClassVar[bool] = True
+    feels_pulse: ClassVar[bool] = True
     #: 2: rows long on their way no longer end a silence. 3: rows of a device under maintenance do.
     revision: ClassVar[int] = 3
 
@@ -70,6 +75,8 @@ class Silence(Detector[SilenceParams]):
         #: Lower bound of every ``next``: rows only move a slot's own later, so it is found anew only by a tick.
         self._due = _FOREVER
         self._waiting = False
+        #: When the stream was last known to be quiet as a whole.
+        self._quiet = 0
         #: Series that take part in the judgement of their neighbours; follows from ``series``.
         self._gateways = Gateways()
 
@@ -186,7 +193,11 @@ class Silence(Detector[SilenceParams]):
         self._due = int(state["next"][:size].min()) if size else _FOREVER
         if not len(slots):
             return None
-        silent = (now - state["last"][slots]) / 1000.0
+        stream_ms = self.params.stream_s * 1000
+        if stream_ms and self.pulse is not None and now - self.pulse > stream_ms:
+            self._quiet = now
+            return None
+        silent = (now - np.maximum(state["last"][slots], self._quiet)) / 1000.0
         after = state["after"][slots] / 1000.0
 
         def explain(i: int) -> str:
@@ -220,8 +231,12 @@ class Silence(Detector[SilenceParams]):
         super().forget(slots)
         self._gateways.drop([int(slot) for slot in slots])
 
+    def snapshot(self) -> Snapshot:
+        return super().snapshot() | {"quiet": self._quiet}
+
     def restore(self, saved: Mapping[str, Any]) -> None:
         super().restore(saved)
+        self._quiet = int(saved["quiet"])
         size = self.state.size
         self._due = int(self.state["next"][:size].min()) if size else _FOREVER
         self._waiting = bool(self.state["waits"][:size].any())

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Meta
 
 from detectors import fixes
-from detectors.base import Columns, Detector, Measures, Params, Series, register
+from detectors.base import Columns, Detector, Measures, Params, Series, Snapshot, register
 from streams.batch import Batch
 
 _FOREVER = np.iinfo(np.int64).max
@@ -23,11 +23,13 @@ _FOREVER = np.iinfo(np.int64).max
 
 class TripSilenceParams(Params, frozen=True):
     """``after_s``: silence that is told; ``above_kmh``: under way. A truck whose registered interval is longer than half of
-    ``after_s`` is not judged: it would be silent by habit."""
+    ``after_s`` is not judged: it would be silent by habit. ``stream_s``: while the whole stream has been quiet for so long,
+    nobody vanishes, and what was not heard meanwhile does not count."""
 
     after_s: Annotated[float, Meta(ge=1)] = 600.0
     above_kmh: Annotated[float, Meta(ge=0)] = 5.0
     repeat_s: Annotated[float, Meta(ge=1)] = 60.0
+    stream_s: Annotated[float, Meta(ge=1)] = 120.0
     only_kinds: tuple[str, ...] = ("muck_truck",)
 
 
@@ -49,10 +51,13 @@ class TripSilence(Detector[TripSilenceParams]):
     Params: ClassVar[type[Params]] = TripSilenceParams
     takes_late: ClassVar[bool] = True
     takes_unmeasured: ClassVar[bool] = True
+    feels_pulse: ClassVar[bool] = True
 
     def __init__(self, params: TripSilenceParams, series: Sequence[Series]) -> None:
         super().__init__(params, series)
         self._due = _FOREVER
+        #: When the stream was last known to be quiet as a whole.
+        self._quiet = 0
 
     def columns(self) -> Columns:
         return Columns(last=(np.int64, 0), next=(np.int64, _FOREVER), trip=(np.bool_, False))
@@ -89,12 +94,19 @@ class TripSilence(Detector[TripSilenceParams]):
         self._due = int(state["next"][:size].min()) if size else _FOREVER
         if not len(slots):
             return None
-        silent = (now - state["last"][slots]) / 1000.0
+        if self.pulse is not None and now - self.pulse > self.params.stream_s * 1000:
+            self._quiet = now
+            return None
+        silent = (now - np.maximum(state["last"][slots], self._quiet)) / 1000.0
         return Measures(
             silent, slot=slots.astype(np.int32), explain=lambda i: f"silent for {silent[i]:.0f} s with a load on the road"
         )
 
+    def snapshot(self) -> Snapshot:
+        return super().snapshot() | {"quiet": self._quiet}
+
     def restore(self, saved: Mapping[str, Any]) -> None:
         super().restore(saved)
+        self._quiet = int(saved["quiet"])
         size = self.state.size
         self._due = int(self.state["next"][:size].min()) if size else _FOREVER

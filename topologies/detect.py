@@ -30,7 +30,7 @@ from topologies.rule_context import Context
 from topologies.rule_runner import RuleRunner
 from topologies.settings_stages import DetectSettings
 from topologies.shard import Found, Shard
-from topologies.signs_of_life import together, watched_rows
+from topologies.signs_of_life import pulse, together, watched_rows
 from topologies.stream_runner import runner_of
 from topologies.told import Told
 from topologies.watched import Watched
@@ -183,10 +183,9 @@ class DetectStage:
                 readings, arrivals = regroup(batch, self.shard.groups, times)
                 out.regrouped.extend(readings)
                 out.regrouped_at.extend(arrivals)
-        heard: tuple[Batch, Int64] | None = None
-        if found.alive is not None:
-            heard = together(batch, times, found.alive, clock[np.searchsorted(offsets, found.alive.offset)])
+        heard = together(batch, times, found.alive, clock, offsets) if found.alive is not None else None
         self._advance(batch, times, heard, until, at, told)
+        self.context.pulse = pulse(*(heard or (batch, times)), self.context.pulse)
         self._progress_in(self.clock, clock, offsets, found, times, told)
         self.clock = until
 
@@ -352,6 +351,7 @@ class DetectStage:
             "clock": self.clock,
             "switches": self._switches,
             "account": dict(self._account),
+            "pulse": self.context.pulse,
             "registry_revision": self.registry.revision,
             "rules_fingerprint": self.rules.fingerprint,
             "shard": self.shard.snapshot(),
@@ -379,6 +379,7 @@ class DetectStage:
         stage.clock = None if saved["clock"] is None else int(saved["clock"])
         stage._switches = int(saved["switches"])
         stage._account.update(saved.get("account", {}))
+        stage.context.pulse = saved.get("pulse")
         stage.shard.restore(saved["shard"], stage.clock or 0)
         for runner in stage.watched.runners:
             state = saved["rules"].get(runner.state_key)

@@ -8,6 +8,8 @@ from typing import Any
 from streams.records import Signal
 
 TICK_MS = 1000
+#: A row longer on its way than this says nothing of whether the stream is heard now.
+FRESH_MS = 60_000
 #: Where a signal of a record (not of a tick) stands among those of its offset.
 RECORD = 2**62
 #: (offset, tick or RECORD, part of an array record, rule, count): the order of signals of one source.
@@ -29,7 +31,7 @@ def grid_after(ms: int) -> int:
 class Context:
     """What all rules of a shard share: topic, city, the limit of live signals, the registry's revision and fences."""
 
-    __slots__ = ("default_city", "fences", "live_limit_ms", "registry_revision", "topic")
+    __slots__ = ("default_city", "fences", "live_limit_ms", "pulse", "registry_revision", "topic")
 
     def __init__(self, topic: str, default_city: str, live_limit_ms: int, registry_revision: int, fences: Any) -> None:
         self.topic = topic
@@ -37,6 +39,8 @@ class Context:
         self.live_limit_ms = live_limit_ms
         self.registry_revision = registry_revision
         self.fences = fences
+        #: When the shard last heard something that was not long on its way, before the batch in hand.
+        self.pulse: int | None = None
 
 
 def tick_order(offset: int, tick: int, place: int) -> Order:

@@ -22,7 +22,7 @@ from detectors.rulebook import RuleBook
 from streams.batch import Batch, Int32, Int64, rounds
 from streams.records import Point, Signal, Source
 from topologies.explanations import explain
-from topologies.rule_context import RECORD, TICK_MS, Context, Emit, OffsetAt, Order, grid_after, tick_order
+from topologies.rule_context import FRESH_MS, RECORD, TICK_MS, Context, Emit, OffsetAt, Order, grid_after, tick_order
 from topologies.rule_match import matches
 
 
@@ -56,6 +56,8 @@ class RuleRunner:
         self._position: dict[int, tuple[float, float]] = {}
         kind = type(self.detector)
         self.ticks = kind.due is not Detector.due
+        #: Clock at the rows of the batch in hand that were not long on their way (see ``Detector.pulse``).
+        self._fresh: Int64 | None = None
         self.takes_late = kind.takes_late
         self._repeats = kind.repeats
         self.takes_unmeasured = kind.takes_unmeasured and not self.whole
@@ -158,6 +160,7 @@ class RuleRunner:
                 else:
                     self._rounds(batch, pieces, emit)
             return
+        self._fresh = clock[batch.arrival - batch.ts <= FRESH_MS] if batch is not None and clock is not None else None
         rows = _joined(pieces)
         times = clock[rows] if clock is not None else np.zeros(0, dtype=np.int64)
         done = 0
@@ -185,6 +188,9 @@ class RuleRunner:
 
     def _tick(self, now: int, at: OffsetAt, emit: Emit) -> None:
         self._last_tick = now
+        if self.detector.feels_pulse:
+            seen = 0 if self._fresh is None else int(np.searchsorted(self._fresh, now, side="left"))
+            self.detector.pulse = int(self._fresh[seen - 1]) if seen and self._fresh is not None else self.context.pulse
         said = self.detector.tick(now)
         if said is None or said.slot is None or not len(said.slot):
             return
@@ -232,7 +238,8 @@ class RuleRunner:
         """Where vehicles were last: a tick has no position of its own."""
         lat, lon = part.columns.get("lat"), part.columns.get("lon")
         if lat is not None and lon is not None:
-            self._position.update(zip(part.slot.tolist(), zip(lat.tolist(), lon.tolist(), strict=True), strict=True))
+            where = zip(part.slot.tolist(), lat.tolist(), lon.tolist(), strict=True)
+            self._position.update((own, (y, x)) for own, y, x in where if y == y and x == x)
 
     # --- signals --------------------
 
@@ -302,6 +309,8 @@ class RuleRunner:
             lat, lon = float(part.columns["lat"][row]), float(part.columns["lon"][row])
             if lat == lat and lon == lon:
                 return lat, lon
+        if self.stream == "vehicle" and own in self._position:
+            return self._position[own]  # where it is registered is where it was bought
         if series.lat is not None and series.lon is not None:
             return series.lat, series.lon
         return self._position.get(own, (None, None))

@@ -16,6 +16,7 @@ from streams.event_time import epoch_ms
 from streams.gate import SERIES_FIELDS
 from streams.records import Quarantined
 from streams.series import SeriesIndex
+from topologies.rule_context import FRESH_MS
 
 #: Reasons that blame what a row says, not when: its arrival is a sign of life.
 SPEAKS = frozenset(
@@ -73,8 +74,9 @@ def _before(letter: Quarantined, slot: int, batch: Batch) -> bool:
     return not len(first) or (letter.offset, letter.n) < (int(batch.offset[first[0]]), int(batch.part[first[0]]))
 
 
-def together(batch: Batch, times: Int64 | None, heard: Batch, heard_at: Int64) -> tuple[Batch, Int64]:
-    """Both as one batch in the order of the log, and the clock (ms) at each row."""
+def together(batch: Batch, times: Int64 | None, heard: Batch, clock: Int64, offsets: Int64) -> tuple[Batch, Int64]:
+    """Both as one batch in the order of the log, and the clock (ms) at each row; ``clock`` is that at the raw ``offsets``."""
+    heard_at = clock[np.searchsorted(offsets, heard.offset)]
     if not len(batch) or times is None:
         return heard, heard_at
     order = np.lexsort((np.concatenate([batch.part, heard.part]), np.concatenate([batch.offset, heard.offset])))
@@ -101,3 +103,9 @@ def watched_rows(local: np.ndarray[tuple[int], np.dtype[np.int32]], batch: Batch
     inside = batch.slot < len(local)
     found: Bool = inside & (local[np.where(inside, batch.slot, 0)] >= 0) if len(local) else np.zeros(len(batch), dtype=np.bool_)
     return found
+
+
+def pulse(batch: Batch, times: Int64 | None, before: int | None) -> int | None:
+    """When something came last that was not long on its way; ``before`` where the batch holds nothing of the kind."""
+    fresh: Int64 = np.zeros(0, dtype=np.int64) if times is None else times[batch.arrival - batch.ts <= FRESH_MS]
+    return int(fresh[-1]) if len(fresh) else before
