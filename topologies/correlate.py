@@ -219,12 +219,14 @@ class Neighbourhood:
         if incident.historical or incident.exercise != signal.exercise or not self.may_join(signal, family, incident):
             return False
         reach_m = max(reach_m, self.reach(family, incident.family)[0])
+        by_call = max(reach_m, self.call_reach(family, incident.family)) if signal.stream == "hotline" else reach_m
         within_ms = self.reach(family, incident.family)[1]
         spot = place(signal)
         for piece in leading(incident.pieces.values()):
             near = _same(group, piece.group) or _same(signal.entity, piece.entity)
             if spot is not None and piece.lat is not None and piece.lon is not None:
-                near = near or metres_between(*spot, piece.lat, piece.lon) <= reach_m
+                far_m = by_call if piece.stream == "hotline" else reach_m
+                near = near or metres_between(*spot, piece.lat, piece.lon) <= far_m
             # An alarm that stands reaches up to now.
             ts = signal.ts if signal.momentary else max(signal.ts, piece.last_ts)
             if near and _in_time(ts, piece, within_ms):

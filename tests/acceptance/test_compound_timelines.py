@@ -307,3 +307,32 @@ def test_a_device_that_returns_after_five_hours_reopens_its_incident() -> None:
 
 def test_a_latched_incident_ends_when_the_device_has_been_quiet() -> None:
     assert chatter(6).incidents[-1].status == "resolved"
+
+
+@pytest.mark.parametrize(("name", "metres"), [("site-complaint-call", 200), ("street-order-call", 120)])
+def test_two_callers_who_complain_of_the_same_open_what_one_does_not(name: str, metres: float) -> None:
+    alone, _ = after((0, say(name, "A")), until=600)
+    both, _ = after((0, say(name, "A")), (300, say(name, "B", (metres, 0.0))), until=600)
+    assert (len(alone), [sorted(piece.entity for piece in one.evidence) for one in both.values()]) == (0, [["A", "B"]])
+
+
+def test_the_same_caller_twice_is_one_witness() -> None:
+    found, _ = after(
+        (0, say("street-order-call", "A", witness="X")), (300, say("street-order-call", "B", witness="X")), until=600
+    )
+    assert found == {}
+
+
+def test_two_complaints_far_apart_are_two_cases_of_the_day() -> None:
+    found, _ = after((0, say("site-complaint-call", "A")), (300, say("site-complaint-call", "B", (900.0, 0.0))), until=600)
+    assert found == {}
+
+
+def test_complaints_join_the_meter_of_the_site() -> None:
+    found, _ = after(
+        (0, say("site-noise-night", "N-1")),
+        (300, say("site-complaint-call", "A", (50.0, 0.0))),
+        (400, say("site-complaint-call", "B", (80.0, 0.0))),
+        until=900,
+    )
+    assert [one.category for one in found.values()] == ["site"]
