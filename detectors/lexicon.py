@@ -100,8 +100,11 @@ def _concepts(text: str, category: str | None, emergency: bool) -> Mapping[str, 
         if name is not None:
             mentions.append(Match(name, category, 0, 0, "expressed", 1.0))
         mentions += [replace(match, start=0, end=0) for match in readings(category, book, emergency)]
-    opinion = CallerModel.default().opinion(book.plain(text))
-    for match in _reconsidered(mentions, opinion, emergency):
+    # Who fills in a form ("Elevator: Defective") does not speak; its words are a list, and lists are what the phrases are for.
+    speaks = not (category and book.plain(text).startswith(book.plain(category)))
+    if speaks:
+        mentions = _reconsidered(mentions, CallerModel.default().opinion(book.plain(text)), emergency)
+    for match in mentions:
         if match.confidence > 0 and (match.concept not in found or match.confidence > found[match.concept].confidence):
             found[match.concept] = match
     return {name: match for name, match in found.items() if not _left_to_cause(match, found, book)}
