@@ -24,8 +24,8 @@ from streams.topics import TOPICS, topic_name, topic_prefix
 from streams.transport_raw import ARRIVAL_HEADER
 from streams.unreadable import Cause
 
-#: What a bag can do without: heartbeats are the worker's own business.
-LEFT_OUT = frozenset({"heartbeat"})
+#: What a bag can do without: heartbeats and checkpoints are the worker's own business.
+LEFT_OUT = frozenset({"heartbeat", "checkpoints"})
 _POLL_MS = 200
 
 

@@ -110,16 +110,16 @@ def create_topics(arguments: argparse.Namespace) -> int:
 # --- list -------------------------------------------------------------------------------------------------------------------
 
 
-def describe(broker: str) -> list[dict[str, Any]]:
+def describe(broker: str, prefix: str | None = None) -> list[dict[str, Any]]:
     """Each topic of the table as the broker has it; ``differs`` lists what is not as the table says."""
     with blocking_admin(broker) as admin:
         there = set(admin.list_topics())
-        names = [topic.name() for topic in topics.TOPICS if topic.name() in there]
+        names = [name for topic in topics.TOPICS if (name := topic.name(prefix)) in there]
         found = {_field(row, "name"): row for row in admin.describe_topics(names)} if names else {}
         settings = _settings(admin, names)
     rows: list[dict[str, Any]] = []
     for topic in topics.TOPICS:
-        name = topic.name()
+        name = topic.name(prefix)
         row: dict[str, Any] = {"topic": name, "record": topic.record, "key": topic.key}
         if name not in found:
             rows.append({**row, "missing": True})

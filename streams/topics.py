@@ -45,6 +45,8 @@ class Topic:
     stream: str | None = None
     #: Who writes and reads it is citywatch alone.
     internal: bool = False
+    #: More of Kafka's own configuration, by its names.
+    more: tuple[tuple[str, str], ...] = ()
 
     def name(self, prefix: str | None = None) -> str:
         """Full name under ``prefix`` (default: the environment's)."""
@@ -65,7 +67,7 @@ class Topic:
         }
         if self.retention_ms is not None:
             config["retention.ms"] = str(self.retention_ms)
-        return config
+        return config | dict(self.more)
 
 
 def _input(base: str, record: str, key: str, days: int, stream: str, *, internal: bool = False) -> Topic:
@@ -89,6 +91,16 @@ TOPICS: tuple[Topic, ...] = (
     Topic("dead_letters", "DeadLetter", "source topic", retention_ms=30 * DAY_MS),
     Topic("quarantine", "Quarantined", "entity", retention_ms=30 * DAY_MS),
     Topic("heartbeat", "Heartbeat", "worker", partitions=1, retention_ms=HOUR_MS, internal=True),
+    # A worker that starts reads it whole: small segments are compacted soon, and old values do not wait for many new ones.
+    Topic(
+        "checkpoints",
+        "Checkpoint",
+        "namespace:group:shard#part",
+        partitions=8,
+        cleanup="compact",
+        internal=True,
+        more=(("segment.bytes", str(32 * 1_048_576)), ("segment.ms", str(HOUR_MS)), ("min.cleanable.dirty.ratio", "0.2")),
+    ),
 )
 
 BY_BASE: Mapping[str, Topic] = {topic.base: topic for topic in TOPICS}

@@ -77,7 +77,7 @@ class Watcher(threading.Thread):
         self._quiet = quiet
         self._done = threading.Event()
         self._reader = LogReader(
-            broker, [topic.name("city.") for topic in TOPICS if topic.base not in ("registry", "heartbeat")]
+            broker, [topic.name("city.") for topic in TOPICS if topic.base not in ("registry", "heartbeat", "checkpoints")]
         )
 
     def run(self) -> None:

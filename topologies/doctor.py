@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import redis
 
+from streams.commands import describe
 from streams.errors import Mend
 from streams.kafka import LogReader, Producer, check_broker
 from streams.topics import topic_name
+from topologies.checkpoints import StoreAway
 from topologies.incident_commands import live
 from topologies.settings import Settings
 from topologies.worker_clock import elapsed_s, wall_ms
@@ -76,6 +78,8 @@ def clock(settings: Settings) -> list[Finding]:
 
 
 def store(settings: Settings) -> list[Finding]:
+    if settings.checkpoint_store == "topic":
+        return _topic_store(settings)
     if settings.checkpoint_store == "memory":
         return [
             Finding("store", "warning", "checkpoints are kept in memory and die with the worker; set checkpoint_store = redis")
@@ -93,6 +97,32 @@ def store(settings: Settings) -> list[Finding]:
         if not durable:
             found.append(Finding("store", "warning", "Redis may lose checkpoints with power: set appendonly yes"))
         return found
+
+
+def _topic_store(settings: Settings) -> list[Finding]:
+    """The checkpoint topic, and Redis, which is then only the live set."""
+    from topologies.worker import store_of
+
+    name = topic_name("checkpoints", settings.topic_prefix)
+    store = store_of(settings)
+    try:
+        held = store.keys()
+    except StoreAway as error:
+        return [Finding("store", "fault", f"{error}; start Kafka or mend CITYWATCH_BROKER")]
+    finally:
+        store.close()
+    found = [Finding("store", "ok", f"{name}, checkpoints of {len(held)} shards")]
+    (row,) = [row for row in describe(settings.broker, settings.topic_prefix) if row["topic"] == name]
+    if row["differs"]:
+        found.append(
+            Finding("store", "warning", f"{name} is not as `citywatch topics create` makes it: {'; '.join(row['differs'])}")
+        )
+    if row["replication"] < 3:
+        text = f"{name} has {row['replication']} copies: what takes one broker's disk may take the checkpoints; use three"
+        found.append(Finding("store", "warning", text))
+    with live(settings) as client:
+        client.ping()
+    return [*found, Finding("store", "ok", f"{settings.redis}, for the live set")]
 
 
 def rules(settings: Settings) -> list[Finding]:

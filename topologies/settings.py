@@ -33,13 +33,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     #: Kafka bootstrap addresses, host:port, several separated by commas.
     broker: str = "127.0.0.1:9092"
-    #: Redis for checkpoints and the live set of incidents.
+    #: Redis for the live set of incidents, and for checkpoints unless these live in a topic.
     redis: str = "redis://127.0.0.1:6379/0"
     #: In front of every topic name.
     topic_prefix: str = "city."
     #: Kafka consumer group; also the namespace of the checkpoints, so two groups never share state.
     group: Annotated[str, Meta(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")] = "citywatch"
-    #: Prefix of the keys in Redis; an embedded run takes a fresh one.
+    #: Prefix of the keys in Redis and in the checkpoint topic; an embedded run takes a fresh one.
     namespace: Annotated[str, Meta(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")] = "citywatch"
     #: Name of this worker in heartbeats and logs; empty: host name and process id.
     worker_id: str = ""
@@ -49,8 +49,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     routing: str = ""
     #: Division code of records whose registry entry names no city (and of entities that are not registered).
     default_city: str = "340100"
-    #: Where checkpoints live; ``memory`` forgets them with the process and is for tests.
-    checkpoint_store: Literal["redis", "memory"] = "redis"
+    #: Where checkpoints live: in Redis, or in the compacted topic ``checkpoints`` of the same Kafka (operating.md says which to
+    #: choose when); ``memory`` forgets them with the process and is for tests.
+    checkpoint_store: Literal["redis", "topic", "memory"] = "redis"
     #: Time between checkpoints: what a crashed worker re-decides at most.
     checkpoint_every_s: Positive = 5.0
     #: Records of one partition whose batches wait for a checkpoint; beyond it intake pauses (the store is away).

@@ -35,7 +35,7 @@ from streams.kafka import LogReader, NotAcknowledged, Producer
 from streams.registry import Registry
 from streams.topics import topic_name
 from streams.transport import BatchSchema, TransportOptions, make_app
-from topologies.checkpoints import CheckpointStore, Fenced, MemoryStore, RedisStore
+from topologies.checkpoints import CheckpointStore, Fenced, MemoryStore, RedisStore, TopicStore
 from topologies.crash_points import CrashPoints
 from topologies.health import HealthServer
 from topologies.metrics import Metrics
@@ -87,6 +87,9 @@ def rules_of(settings: Settings) -> RuleBook:
 def store_of(settings: Settings) -> CheckpointStore:
     if settings.checkpoint_store == "memory":
         return MemoryStore()
+    if settings.checkpoint_store == "topic":
+        topic = topic_name("checkpoints", settings.topic_prefix)
+        return TopicStore(settings.broker, topic, settings.namespace, settings.group)
     return RedisStore(settings.redis, settings.namespace, settings.group)
 
 

@@ -71,11 +71,17 @@ def rebuild(settings: Settings, text: str) -> dict[ShardKey, int]:
         for key, mark in marks.items():
             _begin(store, key, mark, facts.cluster_id, facts.partitions[key.topic])
     except StoreAway as error:
-        raise Mend(f"does not answer ({error})", where=settings.redis, mend="start Redis or mend CITYWATCH_REDIS") from error
+        raise store_away(settings, error) from error
     finally:
         store.close()
     log.warning("deciding again from %s: %d shards", text, len(marks))
     return marks
+
+
+def store_away(settings: Settings, error: StoreAway) -> Mend:
+    if settings.checkpoint_store == "topic":
+        return Mend(f"does not answer ({error})", where=settings.broker, mend="start Kafka or mend CITYWATCH_BROKER")
+    return Mend(f"does not answer ({error})", where=settings.redis, mend="start Redis or mend CITYWATCH_REDIS")
 
 
 def _offset(consumer: confluent_kafka.Consumer, topic: str, partition: int, at: int | None) -> int:

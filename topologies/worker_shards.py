@@ -8,9 +8,10 @@ batches stay unacknowledged (they keep only their offsets), intake pauses at the
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from streams.errors import Mend
 from streams.kafka import NotAcknowledged, Producer
@@ -22,6 +23,7 @@ from topologies.worker_clock import wall_ms
 from topologies.worker_shard import Capture, Shard, ShardPlace
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 #: How long a revoke or the end waits for the outbox; what is pending afterwards travels in the checkpoint.
 _DRAIN_S = 1.0
@@ -90,9 +92,11 @@ class Shards:
         bounds = await self.transport.log_bounds(assigned)
         committed = await self.transport.committed(assigned)
         marks: dict[TP, int | None] = {}
-        for tp in sorted(assigned):
-            key = ShardKey(self._stage_of(tp.topic), tp.topic, tp.partition)
-            generation, found = await self._claim(key)
+        keys = {tp: ShardKey(self._stage_of(tp.topic), tp.topic, tp.partition) for tp in sorted(assigned)}
+        await self._patiently(self._store.prepare, keys.values())
+        claim = functools.partial(self._patiently, self._store.claim)
+        claims = await asyncio.gather(*(claim(key, self.generation()) for key in keys.values()))
+        for (tp, key), (generation, found) in zip(keys.items(), claims, strict=True):
             low, high = bounds[tp]
             count = self._partition_counts[tp.topic]
             if found is not None:
@@ -101,8 +105,8 @@ class Shards:
                 raise Mend(
                     f"there is no checkpoint, but Kafka says offset {committed[tp]} of {tp.topic}/{tp.partition} was reached",
                     where=f"checkpoint {key}",
-                    mend="point CITYWATCH_REDIS and CITYWATCH_NAMESPACE at the store that has it, or run "
-                    "`citywatch worker --rebuild-from TIME` to re-decide from the retained log",
+                    mend="point CITYWATCH_CHECKPOINT_STORE, CITYWATCH_REDIS and CITYWATCH_NAMESPACE at the store that has it, "
+                    "or run `citywatch worker --rebuild-from TIME` to re-decide from the retained log",
                 )
             mark = found.mark if found is not None else low
             place = ShardPlace(key, generation, self._cluster_id, count, mark)
@@ -110,10 +114,10 @@ class Shards:
             marks[tp] = mark
         return marks
 
-    async def _claim(self, key: ShardKey) -> tuple[int, Checkpoint | None]:
+    async def _patiently(self, call: Callable[..., T], *arguments: Any) -> T:
         while True:
             try:
-                return await asyncio.to_thread(self._store.claim, key, self.generation())
+                return await asyncio.to_thread(call, *arguments)
             except StoreAway as error:
                 self.waiting_for = f"the checkpoint store is away ({error})"
                 self._metrics.count_checkpoint_failure("away")

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.kafka
 
 SEED = 20_261_123
 #: Of the fates, by group; the others' are written out.
-SEEDS = {"storm": 20_261_123, "single": 20_261_124, "pair": 20_261_125}
+SEEDS = {"storm": 20_261_123, "topic": 20_261_126, "single": 20_261_124, "pair": 20_261_125}
 #: Hazards of all four streams that rules find within seconds.
 QUICK = (
     "SMK-01", "GAS-02", "MUC-03", "RD-01", "LGT-01", "MHC-01", "PAT-01", "GAS-01", "SMK-02", "MUC-05",
@@ -192,7 +192,12 @@ def short(apache, redis, tmp_path_factory):
         tmp_path_factory.mktemp("short"),
         redis,
         0.6,
-        {"storm": (2, fates(SEEDS["storm"], 5), "citywatch"), "hasty": (1, hasty, "tests.e2e.apps.hasty_worker")},
+        {
+            "storm": (2, fates(SEEDS["storm"], 5), "citywatch"),
+            "topic": (1, fates(SEEDS["topic"], 4), "citywatch"),
+            "hasty": (1, hasty, "tests.e2e.apps.hasty_worker"),
+        },
+        {"topic": {"CITYWATCH_CHECKPOINT_STORE": "topic"}},
     )
 
 
@@ -200,6 +205,13 @@ def test_five_kills_of_two_workers_leave_what_no_kill_leaves(short):
     print(short.report("storm"))
     assert len(of_one_partition(short, "storm")) >= 20
     assert differences(short, "storm") == []
+
+
+def test_kills_lose_nothing_where_checkpoints_live_in_a_topic(short):
+    print(short.report("topic"))
+    assert len(of_one_partition(short, "topic")) >= 20
+    assert differences(short, "topic") == []
+    assert short.of("topic").conflicts == []
 
 
 def test_no_revision_and_no_place_in_the_log_has_two_bodies_however_often_a_worker_dies(short):

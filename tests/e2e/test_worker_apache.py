@@ -14,22 +14,28 @@ from tests.e2e.test_worker_embedded import Town
 pytestmark = pytest.mark.kafka
 
 
-@pytest.fixture
-def town(apache, tmp_path, monkeypatch):
+@pytest.fixture(params=["redis", "topic"])
+def town(apache, tmp_path, monkeypatch, request):
     prefix = f"w{time.time_ns()}."
     monkeypatch.setenv("CITYWATCH_TOPIC_PREFIX", prefix)
     assert citywatch.main(["topics", "create", "--broker", apache.bootstrap]) == 0
     found = ApacheTown(tmp_path, SimpleNamespace(bootstrap=apache.bootstrap, close=lambda: None))
-    found.prefix, found.group = prefix, prefix.rstrip(".")
+    found.prefix, found.group, found.store = prefix, prefix.rstrip("."), request.param
     yield found
     found.close()
 
 
 class ApacheTown(Town):
     group = ""
+    store = "redis"
 
     def start(self, ready=True, **settings):
-        ours = {"CITYWATCH_TOPIC_PREFIX": self.prefix, "CITYWATCH_GROUP": self.group, "CITYWATCH_SESSION_TIMEOUT_S": "6"}
+        ours = {
+            "CITYWATCH_TOPIC_PREFIX": self.prefix,
+            "CITYWATCH_GROUP": self.group,
+            "CITYWATCH_CHECKPOINT_STORE": self.store,
+            "CITYWATCH_SESSION_TIMEOUT_S": "6",
+        }
         return super().start(ready, **(ours | settings))
 
     def incidents(self, topic="incidents"):

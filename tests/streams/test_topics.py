@@ -23,6 +23,7 @@ CONTRACT = {
     "city.dead_letters",
     "city.quarantine",
     "city.heartbeat",
+    "city.checkpoints",
 }
 
 
@@ -31,7 +32,7 @@ def test_the_table_is_the_contract_s_list():
 
 
 def test_every_topic_of_records_names_a_record_type_that_exists():
-    named = {topic.record for topic in topics.TOPICS if topic.base != "heartbeat"}
+    named = {topic.record for topic in topics.TOPICS if topic.base not in ("heartbeat", "checkpoints")}
     assert all(hasattr(records, name) for name in named)
 
 
@@ -44,7 +45,7 @@ def test_other_topics_get_the_partitions_asked_for():
     assert topics.partition_counts("city.", 12)["city.sensor.readings"] == 12
 
 
-@pytest.mark.parametrize("base", ["registry", "mutes", "incidents"])
+@pytest.mark.parametrize("base", ["registry", "mutes", "incidents", "checkpoints"])
 def test_a_topic_that_holds_the_last_state_is_compacted(base):
     assert topics.BY_BASE[base].config() | {"cleanup.policy": "compact"} == topics.BY_BASE[base].config()
 
@@ -93,7 +94,7 @@ def test_a_prefix_kafka_would_refuse_is_said_at_once():
 
 
 def test_an_unknown_base_name_lists_the_known_ones():
-    with pytest.raises(Mend, match="no topic 'sensors'; one of dead_letters"):
+    with pytest.raises(Mend, match="no topic 'sensors'; one of checkpoints, dead_letters"):
         topics.topic_name("sensors", "city.")
 
 

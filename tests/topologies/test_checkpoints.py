@@ -1,3 +1,6 @@
+import contextlib
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,23 +8,16 @@ from hypothesis import strategies as st
 
 from streams.errors import Mend
 from tests.topologies import redis_server
+from tests.topologies.store_promises import *  # noqa: F403  the tests of every store
+from tests.topologies.store_promises import checkpoint
 from topologies.checkpoints import (
-    Checkpoint,
-    Fenced,
     MemoryStore,
     RedisStore,
-    ShardKey,
     StoreAway,
     decode,
     encode,
     refuse_if_foreign,
 )
-
-KEY = ShardKey("detect", "city.sensor.readings", 2)
-
-
-def checkpoint(mark=10, generation=1, key=KEY, **fields):
-    return Checkpoint(key, "cluster", 4, generation, mark, fields.pop("state", {"a": 1}), **fields)
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +29,21 @@ def redis_url(tmp_path_factory):
 
 
 @pytest.fixture(params=["memory", "redis"])
-def store(request):
+def open_store(request):
+    """A call that opens a store on one and the same place, fresh for the test: another worker's view of it."""
     if request.param == "memory":
-        yield MemoryStore()
+        memory = MemoryStore()
+        yield lambda: memory
         return
-    found = RedisStore(request.getfixturevalue("redis_url"), namespace=f"t{id(request)}")
-    yield found
-    found.close()
+    with contextlib.ExitStack() as opened:
+        namespace = f"t{time.time_ns()}"
+        url = request.getfixturevalue("redis_url")
+        yield lambda: opened.enter_context(contextlib.closing(RedisStore(url, namespace)))
+
+
+@pytest.fixture
+def store(open_store):
+    return open_store()
 
 
 # --- format
@@ -128,67 +132,6 @@ def test_a_cut_checkpoint_is_damage_not_a_crash():
 
 
 # --- stores
-
-
-def test_a_shard_without_checkpoint_reads_as_none(store):
-    assert store.read(KEY) is None
-
-
-def test_what_was_written_is_read(store):
-    store.write(checkpoint(mark=7, rule_fingerprint="f", registry_revision=3, outbox={"n": 1}))
-    back = store.read(KEY)
-    assert (back.mark, back.rule_fingerprint, back.registry_revision, back.outbox, back.key) == (7, "f", 3, {"n": 1}, KEY)
-
-
-def test_the_same_writer_replaces_its_own(store):
-    store.write(checkpoint(mark=7, state={"a": 1}))
-    store.write(checkpoint(mark=7, state={"a": 2}))
-    assert store.read(KEY).state == {"a": 2}
-
-
-def test_an_older_generation_is_fenced_even_with_a_higher_mark(store):
-    store.write(checkpoint(mark=5, generation=2))
-    with pytest.raises(Fenced):
-        store.write(checkpoint(mark=500, generation=1))
-    assert store.read(KEY).mark == 5
-
-
-def test_a_lower_mark_of_the_same_generation_is_fenced(store):
-    store.write(checkpoint(mark=5))
-    with pytest.raises(Fenced):
-        store.write(checkpoint(mark=4))
-
-
-def test_numbers_beyond_doubles_are_compared_exactly(store):
-    store.write(checkpoint(mark=2**53 + 1))
-    with pytest.raises(Fenced):
-        store.write(checkpoint(mark=2**53))
-
-
-def test_a_claim_fences_the_former_owner(store):
-    first, _ = store.claim(KEY, 3)
-    store.write(checkpoint(mark=5, generation=first))
-    second, found = store.claim(KEY, 3)
-    assert second > first and found.mark == 5
-    with pytest.raises(Fenced):
-        store.write(checkpoint(mark=9, generation=first))
-
-
-def test_a_claim_rises_where_kafka_forgot_the_group(store):
-    store.write(checkpoint(generation=57))
-    assert store.claim(KEY, 1)[0] == 58
-
-
-def test_a_claim_takes_the_higher_group_generation(store):
-    assert store.claim(KEY, 9) == (9, None)
-
-
-def test_shards_are_listed_and_forgotten(store):
-    other = ShardKey("incident", "city.signals", 0)
-    store.write(checkpoint())
-    store.write(checkpoint(key=other))
-    store.forget(KEY)
-    assert store.keys() == [other]
 
 
 def test_a_store_that_is_away_says_so():

@@ -8,6 +8,7 @@ from topologies.checkpoints.format import FORMAT, decode, encode
 from topologies.checkpoints.memory_store import MemoryStore
 from topologies.checkpoints.protocol import Checkpoint, CheckpointStore, Fenced, ShardKey, StoreAway, refuse_if_foreign
 from topologies.checkpoints.redis_store import RedisStore
+from topologies.checkpoints.topic_store import TopicStore
 
 __all__ = [
     "FORMAT",
@@ -18,6 +19,7 @@ __all__ = [
     "RedisStore",
     "ShardKey",
     "StoreAway",
+    "TopicStore",
     "decode",
     "encode",
     "refuse_if_foreign",

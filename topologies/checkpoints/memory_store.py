@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from threading import Lock
 
 from topologies.checkpoints.format import decode, encode
@@ -24,6 +25,9 @@ class MemoryStore:
         self._answer()
         held = self._held.get(key)
         return decode(held[2], f"checkpoint {key}") if held and held[2] is not None else None
+
+    def prepare(self, keys: Collection[ShardKey]) -> None:
+        return None
 
     def claim(self, key: ShardKey, generation: int) -> tuple[int, Checkpoint | None]:
         return self.raise_generation(key, generation), self.read(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -52,6 +53,7 @@ class StoreAway(Exception):
 class CheckpointStore(Protocol):
     """Blocking calls; the worker makes them from threads.
 
+    ``prepare`` says which shards are claimed next, these and no others: what a store needs for that it can do for all at once.
     ``claim`` is how a new owner begins: it raises the shard's generation above every earlier owner's, atomically, and
     returns it with the checkpoint to go on from (None where there is none). It is max(group generation, stored + 1), because
     Kafka forgets a group that was away for a week and then counts generations from one again.
@@ -60,6 +62,8 @@ class CheckpointStore(Protocol):
     stored one untouched; an equal one replaces it (the same worker, a timer later). Every call may raise
     :class:`StoreAway`. ``read`` raises :class:`Mend` where the bytes are of another format.
     """
+
+    def prepare(self, keys: Collection[ShardKey]) -> None: ...
 
     def claim(self, key: ShardKey, generation: int) -> tuple[int, Checkpoint | None]: ...
 

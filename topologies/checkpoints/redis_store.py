@@ -7,6 +7,7 @@ checks.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import cast
 
 import redis
@@ -73,6 +74,9 @@ class RedisStore:
     @property
     def _index(self) -> str:
         return f"{self._prefix}:checkpoints"
+
+    def prepare(self, keys: Collection[ShardKey]) -> None:
+        return None
 
     def claim(self, key: ShardKey, generation: int) -> tuple[int, Checkpoint | None]:
         claimed, value = self._claimed(key, generation)
