@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from detectors.base import Detector, Params, registered
-from detectors.families import FAMILIES_FILE, Families, FamilyTable
+from detectors.families import FAMILIES_FILE, Families, Family, FamilyTable
 from detectors.families import problems as family_problems
 from detectors.rule import Rule
 from detectors.rule_checks import check
@@ -64,6 +64,19 @@ class RuleBook:
     def from_dir(cls, folder: str | Path) -> RuleBook:
         """All ``*.toml`` of a folder. Raises RuleError with every problem of every file."""
         return _opened(*_read(Path(folder)))
+
+    def to_bytes(self) -> bytes:
+        """The whole book, titles and provenance too, so that who has lost the files decides as before."""
+        return msgspec.json.encode({"rules": self.rules, "families": list(self.families.values())})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> RuleBook:
+        """The book of :meth:`to_bytes`. Raises :class:`Mend` where this version cannot read it."""
+        try:
+            told = msgspec.json.decode(data, type=_Archived)
+            return cls.of(told.rules, Families(FamilyTable(told.families)))
+        except (msgspec.DecodeError, KeyError) as error:
+            raise Mend(f"kept rules cannot be read ({error})", "checkpoint store", "use the version that wrote them") from None
 
     @classmethod
     def default(cls) -> RuleBook:
@@ -124,6 +137,13 @@ class RuleBook:
         tree["detector"] = {"use": rule.detector["use"], **msgspec.to_builtins(self.params[rule.name])}
         tree["revision"] = self.detector(rule).revision
         return tree
+
+
+class _Archived(msgspec.Struct):
+    """A book as bytes."""
+
+    rules: list[Rule]
+    families: list[Family]
 
 
 def _digest(tree: Any) -> str:

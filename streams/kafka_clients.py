@@ -19,6 +19,16 @@ SILENT = logging.getLogger("citywatch.librdkafka")
 SILENT.setLevel(logging.CRITICAL)
 
 
+def is_embedded(cluster_id: str | None) -> bool:
+    """Whether a cluster is the in-memory broker: what that cannot do (offsets by time, transactions) it answers wrongly and
+    not with an error. librdkafka names its mock clusters so.
+
+    >>> is_embedded("mockCluster158ee881a9f8"), is_embedded("CigXXBFnRnevwbQlDNzd3w")
+    (True, False)
+    """
+    return (cluster_id or "").startswith("mockCluster")
+
+
 def check_broker(broker: str, timeout_s: float = 5.0) -> str:
     """Cluster id of the broker (empty where it says none). Raises Mend where nobody answers."""
     from confluent_kafka.admin import AdminClient

@@ -81,7 +81,15 @@ TOPICS: tuple[Topic, ...] = (
     _input("vehicle.positions", "VehicleFix", "vehicle_id", 7, "vehicle"),
     _input("video.events", "VideoEvent", "camera_id", 7, "video"),
     _input("hotline.calls", "HotlineCall", "call_id", 30, "hotline"),
-    Topic("registry", "Asset", "asset_id", partitions=1, cleanup="compact"),
+    # What was replaced stays a day: a worker that takes over decides a while with the registry of the one before it.
+    Topic(
+        "registry",
+        "Asset",
+        "asset_id",
+        partitions=1,
+        cleanup="compact",
+        more=(("min.compaction.lag.ms", str(DAY_MS)),),
+    ),
     Topic("mutes", "Mute", "mute_id", partitions=1, cleanup="compact"),
     Topic("feedback", "Feedback", "incident_id", retention_ms=365 * DAY_MS),
     _input("sensor.groups", "Reading", "group_id", 2, "group", internal=True),

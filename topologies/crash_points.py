@@ -14,6 +14,8 @@ checkpoint and acknowledgement (D4) could be wrong:
     the store has it, Kafka's committed offset does not know
 ``after_ack``
     the batches are acknowledged, the commit may still be under way
+``after_switch``
+    other rules or another registry are in use and announced, nothing of it is acknowledged or checkpointed
 ``outbox_step``
     one delivery to one sink succeeded, its log entry is not written
 """
@@ -27,6 +29,8 @@ from collections.abc import Mapping
 from streams.errors import Mend
 
 POINTS = ("after_produce", "after_broker_ack", "before_checkpoint", "after_checkpoint", "after_ack", "outbox_step")
+#: Passed only where rules or registry change.
+SWITCH_POINT = "after_switch"
 VARIABLE = "CITYWATCH_CRASH_AT"
 
 
@@ -39,9 +43,11 @@ class CrashPoints:
         self._left = 0
         if spec:
             point, _, times = spec.partition(":")
-            if point not in POINTS or (times and not times.isdigit()) or times == "0":
+            if point not in (*POINTS, SWITCH_POINT) or (times and not times.isdigit()) or times == "0":
                 raise Mend(
-                    f"{spec!r} is no crash point", where=VARIABLE, mend=f"use <point>[:n] with one of {', '.join(POINTS)}"
+                    f"{spec!r} is no crash point",
+                    where=VARIABLE,
+                    mend=f"use <point>[:n] with one of {', '.join((*POINTS, SWITCH_POINT))}",
                 )
             self._point, self._left = point, int(times or 1)
 

@@ -38,6 +38,7 @@ from topologies.watched import Watched
 FORMAT = 2
 #: Signals and controls of a switch stand behind everything else of their place in the log.
 _SWITCH_N = 1_000_000
+_SWITCH_STEP = 10_000
 _CONTROL_PLACE = 1_000_000
 
 
@@ -62,6 +63,11 @@ class Detected:
     watermark: int | None = None
     entities: int = 0
     silent_fraction: float = 0.0
+
+
+def switch_number(source: Source) -> int:
+    """Of what a switch said: the how manyth of its stage it was, from 1 on."""
+    return (source.n - _SWITCH_N) // _SWITCH_STEP
 
 
 class DetectStage:
@@ -156,7 +162,7 @@ class DetectStage:
             if rules is not None:
                 told(order, Control(control="rules", city=city, arrival_ts=now, source=source, fingerprint=rules.fingerprint))
         self._switches += 1
-        return self._finish(out, told, _SWITCH_N + 10_000 * self._switches)
+        return self._finish(out, told, _SWITCH_N + _SWITCH_STEP * self._switches)
 
     # --- one stretch of records without a sweep in it --------------------
 

@@ -132,16 +132,21 @@ class IncidentStage:
         elif control.control == "feedback" and control.feedback is not None:
             self._casebook.feedback(control.feedback, control.arrival_ts)
         elif control.control == "rules":
-            self._announced(self._offered_rules.pop(control.fingerprint or "", None), None, control)
+            rules = self._offered_rules.pop(control.fingerprint or "", None)
+            if control.fingerprint != self._table.fingerprint:
+                self._announced(rules, None, control)
         elif control.control == "registry":
-            self._announced(None, self._offered_registries.pop(control.registry_revision or 0, None), control)
+            registry = self._offered_registries.pop(control.registry_revision or 0, None)
+            # Not where another source was first, nor back where one that lags announces what was left behind already.
+            if (control.registry_revision or 0) > self._registry.revision:
+                self._announced(None, registry, control)
 
     def _announced(self, rules: Book | None, registry: Assets | None, control: Control) -> None:
         if rules is not None or registry is not None:
             self.switch(rules=rules, registry=registry)
-        elif control.control == "rules" and control.fingerprint != self._table.fingerprint:
+        elif control.control == "rules":
             self._casebook.decided.noted["rules_awaited"] += 1
-        elif control.control == "registry" and control.registry_revision != self._registry.revision:
+        else:
             self._casebook.decided.noted["registry_awaited"] += 1
 
     def offer(self, *, rules: Book | None = None, registry: Assets | None = None) -> None:

@@ -38,7 +38,8 @@ _decode = msgspec.json.Decoder(Heartbeat).decode
 class Watchdog:
     """``came_back()`` is called from the thread for each live heartbeat; ``end(exit_code)`` when none came for ``limit_s``.
 
-    ``reader`` makes the blocking reader of the heartbeat topic, from its present end on; it is made again where it fails.
+    ``stamped(ms)`` gets the log's stamp of each of ours. ``reader`` makes the blocking reader of the heartbeat topic, from its
+    present end on; it is made again where it fails.
     """
 
     def __init__(
@@ -49,12 +50,13 @@ class Watchdog:
         limit_s: float,
         exit_code: int,
         came_back: Callable[[], None],
+        stamped: Callable[[int], None] = lambda stamp_ms: None,
         end: Callable[[int], None] = os._exit,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._worker, self._reader = worker, reader
         self._limit_s, self._exit_code = limit_s, exit_code
-        self._came_back, self._end, self._clock = came_back, end, clock
+        self._came_back, self._stamped, self._end, self._clock = came_back, stamped, end, clock
         self._last = clock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -84,7 +86,7 @@ class Watchdog:
                 if reader is None:
                     reader = self._reader()
                 for record in reader.poll(0.2):
-                    self.look(record.value)
+                    self.look(record.value, record.timestamp)
             except Mend as error:
                 log.warning("heartbeats cannot be read: %s", error)
                 reader = None
@@ -96,7 +98,7 @@ class Watchdog:
         if reader is not None:
             reader.close()
 
-    def look(self, value: bytes | None) -> None:
+    def look(self, value: bytes | None, stamp_ms: int = 0) -> None:
         """Judge one record of the heartbeat topic; others' and unreadable ones mean nothing."""
         if value is None:
             return
@@ -106,6 +108,7 @@ class Watchdog:
             return
         if beat.worker != self._worker:
             return
+        self._stamped(stamp_ms)
         if beat.intake_at and beat.sent_at - beat.intake_at > self._limit_s * 1000:
             # The loop lives, its consumer does not: as bad as no heartbeat.
             return

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -42,12 +43,13 @@ from topologies.metrics import Metrics
 from topologies.settings import Settings
 from topologies.watchdog import Heartbeat, Watchdog
 from topologies.worker_build import CONSUMED, Builder, stage_of
-from topologies.worker_clock import wall_ms
+from topologies.worker_clock import LogClock, wall_ms
 from topologies.worker_gauges import Gauges
 from topologies.worker_log import log_facts
 from topologies.worker_outputs import SinkProducer
 from topologies.worker_registry import RegistryFollower
 from topologies.worker_shards import Shards
+from topologies.worker_versions import Versions, registry_at
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +108,7 @@ class Worker:
         self.metrics.expect((rule.name for rule in self.rules), (rule.category for rule in self.rules))
         self.metrics.rules_reload.set(1)
         self.ended = asyncio.Event()
+        self.log_clock = LogClock()
         self.exit_code = EXIT_DONE
         self.failure: Exception | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -151,7 +154,16 @@ class Worker:
         self._closing.append(lambda: self.producer.close(2.0))
         self._sink_producer = SinkProducer(settings.broker)
         self.builder = Builder(
-            settings, self.rules, self.registry, self.producer, self._sink_producer, self.metrics, facts, self.points, self.end
+            settings,
+            self.rules,
+            self.registry,
+            self.producer,
+            self._sink_producer,
+            self.metrics,
+            facts,
+            self.points,
+            self.end,
+            Versions(store, functools.partial(registry_at, settings.broker, topic_name("registry", settings.topic_prefix))),
         )
         self.shards = Shards(
             store,
@@ -164,6 +176,8 @@ class Worker:
             partition_counts=facts.partitions,
             unacknowledged_records=settings.unacknowledged_records,
             points=self.points,
+            prepare=self.builder.prepare,
+            log_now=self.log_clock.now,
         )
         app = self._app = self._make_app()
         gauges = Gauges(self.metrics, self.shards, app.transport)
@@ -243,6 +257,7 @@ class Worker:
             limit_s=settings.heartbeat_limit_s,
             exit_code=EXIT_WATCHDOG,
             came_back=self.metrics.heartbeat_came_back,
+            stamped=self.log_clock.beat,
         )
         self._watchdog.start()
         self._closing.append(self._watchdog.close)
@@ -279,6 +294,7 @@ class Worker:
         if rules.fingerprint != self.rules.fingerprint:
             self.rules = rules
             self.metrics.expect((rule.name for rule in rules), (rule.category for rule in rules))
+            await self.builder.keep(rules)
             await self._switch(rules=rules)
         log.info("rules %s in use", rules.fingerprint)
 

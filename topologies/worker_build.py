@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,11 +17,12 @@ from alert_sinks.routing import Routing
 from alert_sinks.sink import Delivery, Sink
 from alert_sinks.terminal import Terminal
 from detectors.rulebook import RuleBook
+from streams.errors import Mend
 from streams.gate import GateSettings
 from streams.kafka import Producer
 from streams.registry import Registry
-from streams.topics import BY_STREAM, topic_of
-from topologies.checkpoints import Checkpoint
+from streams.topics import BY_STREAM, topic_name, topic_of
+from topologies.checkpoints import Checkpoint, StoreAway
 from topologies.crash_points import CrashPoints
 from topologies.detect import DetectStage
 from topologies.incident import IncidentStage
@@ -34,9 +36,14 @@ from topologies.worker_detect import DetectShard, quiet_send
 from topologies.worker_incident import IncidentShard
 from topologies.worker_log import LogFacts
 from topologies.worker_outputs import SinkProducer
+from topologies.worker_plan import announced, plan, told_since
 from topologies.worker_shard import Shard, ShardPlace
+from topologies.worker_tail import Tail, read_tails
+from topologies.worker_versions import Versions
 
 log = logging.getLogger(__name__)
+
+_RETRY_S = 0.5
 
 #: Base names of the topics the worker reads through Faust, one agent each.
 CONSUMED = (*(topic.base for topic in BY_STREAM.values()), "signals", "mutes", "feedback")
@@ -71,10 +78,13 @@ class Builder:
         facts: LogFacts,
         points: CrashPoints,
         end: Callable[[Exception], None],
+        versions: Versions,
     ) -> None:
         """Raises :class:`Mend` for a setting of a room or a routing file that cannot be used."""
         self._settings, self._rules, self._registry = settings, rules, registry
-        self._metrics, self._facts, self._points = metrics, facts, points
+        self._metrics, self._facts, self._points, self._versions = metrics, facts, points, versions
+        self._tails: dict[tuple[str, int], Tail] = {}
+        versions.use(rules, registry)
         self.send = quiet_send(producer, lambda text: log.error("%s", text))
         for stream in settings.gate:
             if stream not in BY_STREAM:
@@ -100,6 +110,49 @@ class Builder:
     def encode(record: msgspec.Struct) -> bytes:
         return msgspec.json.encode(record)
 
+    # --- before building ----------------------------------------------------------------------------------------------------
+
+    async def prepare(self, found: list[tuple[Checkpoint, int]]) -> None:
+        """Bring to hand what the shards of these checkpoints were decided with, and read what stands in the log behind them.
+
+        Beside each checkpoint stands where its partition ends: what never saw a record and has none to see has said nothing.
+        """
+        await self.keep(self._rules)
+        detect = [(one, high) for one, high in found if one.key.stage == "detect" and one.state]
+        decided = [one for one, high in detect if one.state["clock"] is not None or one.mark < high]
+        self._tails = {}
+        if decided:
+            skew = round(self._settings.clock_skew_s * 1000)
+            since = min(told_since(one) for one in decided) - skew
+            signals = topic_name("signals", self._settings.topic_prefix)
+            while True:
+                try:
+                    self._tails = await asyncio.to_thread(read_tails, self._settings.broker, signals, since)
+                    break
+                except Mend as error:
+                    log.warning("the end of %s cannot be read (%s); trying again", signals, error)
+                    await asyncio.sleep(_RETRY_S)
+        names = [(one.rule_fingerprint, one.registry_revision) for one, _ in detect]
+        names += [name for one, _ in found if one.key.stage == "incident" for name in one.state.get("versions", {}).values()]
+        switches = [switch for one in decided for switch in announced(one, self._tail(one))]
+        await self._versions.ready(
+            {name for name, _ in names if name} | {one.fingerprint for one in switches if one.fingerprint},
+            {revision for _, revision in names} | {one.revision for one in switches if one.revision is not None},
+        )
+
+    async def keep(self, rules: RuleBook) -> None:
+        """Before anything is decided with these rules."""
+        while True:
+            try:
+                await asyncio.to_thread(self._versions.keep, rules)
+                return
+            except StoreAway as error:
+                log.warning("the rules in use cannot be kept (%s); trying again", error)
+                await asyncio.sleep(_RETRY_S)
+
+    def _tail(self, found: Checkpoint) -> Tail:
+        return self._tails.get((found.key.topic, found.key.partition), Tail())
+
     # --- building -----------------------------------------------------------------------------------------------------------
 
     def shard(self, place: ShardPlace, found: Checkpoint | None) -> Shard:
@@ -121,6 +174,8 @@ class Builder:
         if found is None or not found.state:
             stage = DetectStage(topic, partition, rules, registry, settings, gate)
         else:
+            # As it was decided, where that can be had: what changed since takes effect where the plan says.
+            rules, registry = self._versions.of(found.rule_fingerprint, found.registry_revision)
             stage = DetectStage.restore(topic, partition, rules, registry, settings, found.state, gate)
         shard = DetectShard(
             place,
@@ -135,11 +190,8 @@ class Builder:
             points=self._points,
         )
         if found is not None and found.state:
-            # What changed while nobody decided is announced where it takes effect: at the mark.
-            shard.switch(
-                rules=rules if found.rule_fingerprint != rules.fingerprint else None,
-                registry=registry if found.registry_revision != registry.revision else None,
-            )
+            tail = self._tail(found)
+            shard.follow(plan(found, tail, self._versions, self._rules, self._registry), tail.end(), told_since(found))
         return shard
 
     def _incident_shard(self, place: ShardPlace, saved: dict[str, Any], outbox_saved: dict[str, Any]) -> IncidentShard:
@@ -151,14 +203,13 @@ class Builder:
             place,
             saved,
             outbox,
-            fresh=lambda city: IncidentStage(city, self._rules, self._registry, self._incident),
-            revived=lambda city, kept: IncidentStage.restore(kept, self._rules, self._registry, self._incident),
+            fresh=lambda city, rules, registry: IncidentStage(city, rules, registry, self._incident),
+            revived=lambda _, kept, rules, registry: IncidentStage.restore(kept, rules, registry, self._incident),
+            versions=self._versions,
             send=self.send,
             metrics=self._metrics,
             prefix=self._settings.topic_prefix,
             playback=self._settings.playback,
-            rule_fingerprint=lambda: self._rules.fingerprint,
-            registry_revision=lambda: self._registry.revision,
         )
 
     def _cities(self) -> set[str]:
@@ -167,13 +218,10 @@ class Builder:
     # --- while running --------------------------------------------------------------------------------------------------------
 
     def switch(self, shards: Iterable[Shard], *, rules: RuleBook | None = None, registry: Registry | None = None) -> None:
-        """One step: incident stages learn what will be announced, detect stages switch and announce it."""
-        self._rules, self._registry = rules or self._rules, registry or self._registry
-        held = list(shards)
-        for shard in held:
-            if isinstance(shard, IncidentShard):
-                shard.offer(rules=rules, registry=registry)
-        for shard in held:
+        """One step: detect stages switch and announce it; incident stages switch where they read the announcement."""
+        self._rules, self._registry = rules or self._rules, registry if registry is not None else self._registry
+        self._versions.use(self._rules, self._registry)
+        for shard in shards:
             if isinstance(shard, DetectShard):
                 shard.switch(rules=rules, registry=registry)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from detectors.rulebook import RuleBook
@@ -18,7 +20,9 @@ from topologies.crash_points import CrashPoints
 from topologies.detect import Detected, DetectStage
 from topologies.metrics import Metrics
 from topologies.worker_clock import wall_ms
+from topologies.worker_plan import Planned
 from topologies.worker_shard import Shard, ShardPlace
+from topologies.worker_tail import Place
 
 #: Send one record of a stage: topic, value, key, headers.
 Send = Callable[..., None]
@@ -37,7 +41,11 @@ def quiet_send(producer: Producer, lost: Callable[[str], None]) -> Send:
 
 
 class DetectShard(Shard):
-    """Feeds batches to its :class:`DetectStage` and sends what comes out at once."""
+    """Feeds batches to its :class:`DetectStage` and sends what comes out at once.
+
+    ``rules`` and ``registry`` are those of the stage; ``plan`` is what it switches to where a worker before it did, or behind
+    what that one has said. ``told`` is how far that was, to be found again from ``told_since`` on in the log.
+    """
 
     def __init__(
         self,
@@ -66,9 +74,25 @@ class DetectShard(Shard):
         self.watermark: int | None = None
         self.lateness_ms = round(stage.settings.lateness_s.get(self.stream, 60.0) * 1000)
         self.entities = 0
+        self._plan: deque[Planned] = deque()
+        self._told: Place | None = None
+        self._told_since = 0
+
+    def follow(self, plan: Iterable[Planned], told: Place | None, told_since: int) -> None:
+        """What the log says of the worker before; called once, before anything is decided."""
+        self._plan.extend(plan)
+        self._told, self._told_since = told, told_since
+        self._switch_where_planned(self.mark)
 
     def decide(self, batch: RawBatch, received: int) -> None:
+        while self._plan and (at := self._plan[0].place.offset) <= batch.offsets[-1]:
+            rows = bisect_left(batch.offsets, at)
+            if rows:
+                self._leave(self.stage.process(batch.cut(0, rows)), received)
+                batch = batch.cut(rows, len(batch))
+            self._switch_where_planned(at)
         self._leave(self.stage.process(batch), received)
+        self._switch_where_planned(batch.offsets[-1] + 1)
         if not self._playback:
             self._metrics.observe_stage(self.stream, "log_to_worker", received - batch.arrivals[-1])
         self._points.passed("after_produce")
@@ -85,8 +109,26 @@ class DetectShard(Shard):
         """Between two batches: the stage announces it in ``city.signals``, so a replay switches at the same place (D6)."""
         if rules is None and registry is None:
             return
-        self._rules, self._registry = rules or self._rules, registry or self._registry
-        self._leave(self.stage.switch(rules=rules, registry=registry, next_offset=self.mark), wall_ms())
+        if self._plan:
+            # Behind what was decided before: a place of its own it has not come to yet.
+            self._plan.append(Planned(self._plan[-1].place, rules, registry))
+        else:
+            self._switch(Planned(Place(self.mark), rules, registry))
+
+    def _switch_where_planned(self, next_offset: int) -> None:
+        while self._plan and self._plan[0].place.offset <= next_offset:
+            self._switch(self._plan.popleft())
+
+    def _switch(self, planned: Planned) -> None:
+        place, now = planned.place, wall_ms()
+        if place.clock:
+            # Empty fetches had brought the former worker's clock there.
+            self._leave(self.stage.idle(place.clock, place.offset), now)
+        self._rules, self._registry = (
+            planned.rules or self._rules,
+            planned.registry if planned.registry is not None else self._registry,
+        )
+        self._leave(self.stage.switch(rules=planned.rules, registry=planned.registry, next_offset=place.offset), now)
         self.dirty = True
 
     def _leave(self, detected: Detected, received: int) -> None:
@@ -118,6 +160,15 @@ class DetectShard(Shard):
 
     def state(self) -> dict[str, Any]:
         return self.stage.snapshot()
+
+    def marks(self) -> dict[str, Any]:
+        """Where the log must be read from again by whoever goes on, while this one is not past what was told before."""
+        told = self._told
+        if told is not None and (
+            self.mark < told.offset or (self.mark == told.offset and (self.stage.clock or 0) < told.clock)
+        ):
+            return {"told_since": self._told_since}
+        return {}
 
     def rule_fingerprint(self) -> str:
         return self._rules.fingerprint

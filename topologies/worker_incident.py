@@ -21,14 +21,21 @@ from topologies.metrics import Metrics
 from topologies.worker_clock import wall_ms
 from topologies.worker_detect import Send
 from topologies.worker_shard import Shard, ShardPlace
+from topologies.worker_versions import Versions
 
 _LATENCY = "cw_latency_"
 #: Stands as a key in every control and, because quotes are escaped in text, in no signal.
 _CONTROL = b'"control":'
+_RULES, _REGISTRY = b'"control":"rules"', b'"control":"registry"'
 
 
 class IncidentShard(Shard):
-    """``fresh(city)`` makes the stage of a city that was never seen; ``revived(city, saved)`` one from a snapshot."""
+    """``fresh(city, rules, registry)`` makes the stage of a city that was never seen; ``revived(city, saved)`` one from a
+    snapshot, with the version it was decided with and that version's names.
+
+    A version comes into force where the partition announces it, here as in a replay, whatever the worker itself was started
+    with: that is for the first start of all. ``versions`` brings to hand what an announcement names.
+    """
 
     def __init__(
         self,
@@ -36,21 +43,25 @@ class IncidentShard(Shard):
         saved: dict[str, Any],
         outbox: Outbox,
         *,
-        fresh: Callable[[str], IncidentStage],
-        revived: Callable[[str, dict[str, Any]], IncidentStage],
+        fresh: Callable[[str, RuleBook, Registry], IncidentStage],
+        revived: Callable[[str, dict[str, Any], RuleBook, Registry], IncidentStage],
+        versions: Versions,
         send: Send,
         metrics: Metrics,
         prefix: str,
         playback: bool,
-        rule_fingerprint: Callable[[], str],
-        registry_revision: Callable[[], int],
     ) -> None:
         super().__init__(place)
         self.outbox = outbox
         self._fresh, self._send, self._metrics, self._playback = fresh, send, metrics, playback
-        self._fingerprint, self._revision = rule_fingerprint, registry_revision
+        self._versions = versions
         self._dead = topic_name("dead_letters", prefix)
-        self.stages: dict[str, IncidentStage] = {city: revived(city, kept) for city, kept in saved.get("cities", {}).items()}
+        named: dict[str, list[Any]] = saved.get("versions", {})
+        #: Of each city, and under "" of cities that are yet to come.
+        self._in_force = {city: versions.of(*name) for city, name in {"": ["", -1], **named}.items()}
+        self.stages: dict[str, IncidentStage] = {}
+        for city, kept in saved.get("cities", {}).items():
+            self.stages[city] = revived(city, kept, *self._in_force.setdefault(city, versions.of("", -1)))
         #: Category and level of the open incidents, for the gauges.
         self._classes = {
             incident.incident_id: (incident.category, incident.level)
@@ -68,6 +79,9 @@ class IncidentShard(Shard):
                 self._send(self._dead, encode(dead_letter(batch, row, record)), batch.topic)
                 continue
             by_city.setdefault(record.city, []).append(record)
+            stage = self.stages.get(record.city) or self._begin(record.city)
+            if isinstance(record, Control) and record.control in ("rules", "registry"):
+                self._announced(stage, record)
             self._now = max(self._now, record.arrival_ts)
             if isinstance(record, Signal):
                 given = batch.headers[row] if batch.headers is not None else ()
@@ -75,14 +89,38 @@ class IncidentShard(Shard):
                 kept.append((f"{_LATENCY}signal_to_incident_ms", str(max(0, received - batch.arrivals[row])).encode()))
                 latencies[record.arrival_ts] = kept
         for city, records in by_city.items():
-            stage = self.stages.get(city)
-            if stage is None:
-                stage = self.stages[city] = self._fresh(city)
+            stage = self.stages[city]
             self._deliver(stage.process(records), latencies)
             stage.settle()
         self.outbox.pass_time(self._now)
         if not self._playback:
             self._metrics.observe_stage("incident", "signal_to_incident", wall_ms() - batch.arrivals[-1])
+
+    def _begin(self, city: str) -> IncidentStage:
+        rules, registry = self._in_force[city] = self._in_force[""]
+        stage = self.stages[city] = self._fresh(city, rules, registry)
+        return stage
+
+    def _announced(self, stage: IncidentStage, control: Control) -> None:
+        """The stage switches when it comes to the control; cities that appear behind it begin with it."""
+        rules = self._versions.rules(control.fingerprint or "") if control.control == "rules" else None
+        registry = self._versions.registry(control.registry_revision or 0) if control.control == "registry" else None
+        stage.offer(rules=rules, registry=registry)
+        for city in (control.city, ""):
+            before, facts = self._in_force[city]
+            if registry is not None and registry.revision < facts.revision:
+                registry = None
+            self._in_force[city] = (rules or before, registry if registry is not None else facts)
+
+    async def prepare(self, batch: RawBatch) -> None:
+        announced = [value for value in batch.values if value is not None and (_RULES in value or _REGISTRY in value)]
+        if not announced:
+            return
+        controls = [one for value in announced if isinstance(one := decode_record(Control, value), Control)]
+        await self._versions.ready(
+            {one.fingerprint for one in controls if one.control == "rules" and one.fingerprint},
+            {one.registry_revision or 0 for one in controls if one.control == "registry"},
+        )
 
     def _read(self, value: bytes | None) -> Signal | Control | Cause:
         if value is None:
@@ -110,25 +148,21 @@ class IncidentShard(Shard):
         """JSON of every open incident, as it stands."""
         return [encode(incident) for stage in self.stages.values() for incident in stage.open_incidents()]
 
-    def offer(self, *, rules: RuleBook | None = None, registry: Registry | None = None) -> None:
-        """What a control record of a detect stage will announce; the switch stands in the partition's own order (D6)."""
-        for stage in self.stages.values():
-            stage.offer(rules=rules, registry=registry)
-
     def state(self) -> dict[str, Any]:
         return {
             "cities": {city: stage.snapshot() for city, stage in self.stages.items()},
             "now": self._now,
+            "versions": {city: [rules.fingerprint, registry.revision] for city, (rules, registry) in self._in_force.items()},
         }
 
     def outbox_state(self) -> dict[str, Any]:
         return self.outbox.snapshot()
 
     def rule_fingerprint(self) -> str:
-        return self._fingerprint()
+        return self._in_force[""][0].fingerprint
 
     def registry_revision(self) -> int:
-        return self._revision()
+        return self._in_force[""][1].revision
 
     async def room(self) -> None:
         await self.outbox.room()

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from streams.errors import Mend
 from streams.event_time import epoch_ms
+from streams.kafka_clients import is_embedded
 from streams.topics import topic_name
 from topologies.checkpoints import Checkpoint, CheckpointStore, ShardKey, StoreAway
 from topologies.settings import Settings
@@ -41,6 +42,12 @@ def rebuild(settings: Settings, text: str) -> dict[ShardKey, int]:
 
     at = moment(text)
     facts = log_facts(settings.broker, settings.topic_prefix)
+    if is_embedded(facts.cluster_id):
+        raise Mend(
+            "the embedded broker cannot find offsets by time",
+            where=settings.broker,
+            mend="use Apache Kafka, or start a fresh world",
+        )
     from_beginning = {topic_name("mutes", settings.topic_prefix)}
     marks: dict[ShardKey, int] = {}
     consumer = confluent_kafka.Consumer(
@@ -62,7 +69,7 @@ def rebuild(settings: Settings, text: str) -> dict[ShardKey, int]:
         raise Mend(
             f"cannot find offsets by time ({error.args[0].str()})",
             where=settings.broker,
-            mend="the embedded broker cannot; use Apache Kafka, or start a fresh world",
+            mend="is the broker healthy?",
         ) from error
     finally:
         consumer.close()

@@ -21,13 +21,13 @@ from streams.unreadable import Cause
 log = logging.getLogger(__name__)
 
 
-def applied(registry: Registry, records: Iterable[LogRecord]) -> Registry:
+def applied(registry: Registry, records: Iterable[LogRecord], revision: int = 0) -> Registry:
     """The registry after these records of ``city.registry``, in their order; what cannot be read changes nothing and is said.
 
-    ``revision`` becomes the offset behind the last record, readable or not.
+    The registry's revision becomes the offset behind the last record, readable or not, or ``revision`` where that is higher.
     """
     assets: dict[str, Asset | None] = {}
-    revision = registry.revision
+    revision = max(revision, registry.revision)
     for record in records:
         revision = max(revision, record.offset + 1)
         key = (record.key or b"").decode("utf-8", "replace")

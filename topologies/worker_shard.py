@@ -80,6 +80,7 @@ class Shard(ABC):
             rule_fingerprint=self.rule_fingerprint(),
             registry_revision=self.registry_revision(),
             outbox=self.outbox_state(),
+            marks=self.marks(),
             written_at=wall_ms(),
         )
         return Capture(self, checkpoint, events, rows)
@@ -101,6 +102,9 @@ class Shard(ABC):
     def outbox_state(self) -> dict[str, Any]:
         return {}
 
+    def marks(self) -> dict[str, Any]:
+        return {}
+
     def rule_fingerprint(self) -> str:
         return ""
 
@@ -109,6 +113,9 @@ class Shard(ABC):
 
     def idle(self, high_water: int, fetch_started: int) -> None:  # noqa: B027  only a stage with a clock has an answer
         """A fetch begun at ``fetch_started`` came back empty at the high water. Only where a stage has a clock."""
+
+    async def prepare(self, batch: RawBatch) -> None:  # noqa: B027  only the incident stage's batches name what it may lack
+        """Returns when everything the batch needs besides the state is at hand."""
 
     async def room(self) -> None:  # noqa: B027  most shards always have
         """Returns when the shard may take another batch."""

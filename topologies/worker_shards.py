@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from streams.errors import Mend
 from streams.kafka import NotAcknowledged, Producer
 from streams.transport import TP, BatchTransport
 from topologies.checkpoints import Checkpoint, CheckpointStore, Fenced, ShardKey, StoreAway, encode, refuse_if_foreign
-from topologies.crash_points import CrashPoints
+from topologies.crash_points import SWITCH_POINT, CrashPoints
 from topologies.metrics import Metrics
 from topologies.worker_clock import wall_ms
 from topologies.worker_shard import Capture, Shard, ShardPlace
@@ -28,8 +28,12 @@ T = TypeVar("T")
 #: How long a revoke or the end waits for the outbox; what is pending afterwards travels in the checkpoint.
 _DRAIN_S = 1.0
 _STORE_RETRY_S = 0.5
+#: No fetch takes longer; a clock that was stepped says so all the same.
+_FETCH_MS = 60_000
 
 Make = Callable[[ShardPlace, Checkpoint | None], Shard]
+#: What is looked up before shards are made: the checkpoints that were found, each with the end of its partition.
+Prepare = Callable[[list[tuple[Checkpoint, int]]], Awaitable[None]]
 
 
 class Shards:
@@ -51,11 +55,13 @@ class Shards:
         partition_counts: Mapping[str, int],
         unacknowledged_records: int,
         points: CrashPoints,
+        prepare: Prepare | None = None,
+        log_now: Callable[[], int | None] = wall_ms,
     ) -> None:
         self._store, self._producer, self._metrics = store, producer, metrics
         self._stage_of, self._make, self._ended = stage_of, make, ended
         self._cluster_id, self._partition_counts = cluster_id, partition_counts
-        self._cap, self._points = unacknowledged_records, points
+        self._cap, self._points, self._prepare, self._log_now = unacknowledged_records, points, prepare, log_now
         self.held: dict[TP, Shard] = {}
         self.transport: BatchTransport | None = None
         self.generation: Callable[[], int] = lambda: 0
@@ -96,6 +102,9 @@ class Shards:
         await self._patiently(self._store.prepare, keys.values())
         claim = functools.partial(self._patiently, self._store.claim)
         claims = await asyncio.gather(*(claim(key, self.generation()) for key in keys.values()))
+        if self._prepare is not None:
+            ends = [bounds[tp][1] for tp in keys]
+            await self._prepare([(found, end) for (_, found), end in zip(claims, ends, strict=True) if found is not None])
         for (tp, key), (generation, found) in zip(keys.items(), claims, strict=True):
             low, high = bounds[tp]
             count = self._partition_counts[tp.topic]
@@ -110,8 +119,12 @@ class Shards:
                 )
             mark = found.mark if found is not None else low
             place = ShardPlace(key, generation, self._cluster_id, count, mark)
-            self.held[tp] = self._make(place, found)
+            shard = self.held[tp] = self._make(place, found)
             marks[tp] = mark
+            if found is None or not found.state:
+                # Before anything is decided: with which rules and registry it began (a killed worker's heir may have others).
+                first = shard.capture().checkpoint
+                await self._patiently(self._store.write_bytes, key, generation, mark, encode(first))
         return marks
 
     async def _patiently(self, call: Callable[..., T], *arguments: Any) -> T:
@@ -153,6 +166,7 @@ class Shards:
             return
         await self._producer.wait_for_room()
         await shard.room()
+        await shard.prepare(event.value)
         if self.held.get(tp) is not shard:
             return
         shard.take(event, event.value)
@@ -164,11 +178,11 @@ class Shards:
             log.warning("%s: %d records wait for a checkpoint; intake pauses", shard.key, shard.unacknowledged)
 
     def idle(self, tp: TP, high_water: int, fetch_started: int) -> None:
-        """The transport's ``on_idle``."""
+        """The transport's ``on_idle``: the fetch began then on this machine's clock; shards are told when on the log's."""
         self.intake_at = wall_ms()
-        shard = self.held.get(tp)
-        if shard is not None:
-            shard.idle(high_water, fetch_started)
+        shard, now = self.held.get(tp), self._log_now()
+        if shard is not None and now is not None:
+            shard.idle(high_water, now - min(max(0, self.intake_at - fetch_started), _FETCH_MS))
 
     # --- checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -177,8 +191,12 @@ class Shards:
         restart switches at the same offset). Says whether everything is written."""
         async with self._lock:
             captures = [shard.capture() for shard in self.held.values() if shard.dirty or shard.unacknowledged]
+            if (now := self._log_now()) is not None:
+                for capture in captures:
+                    capture.checkpoint.marks.setdefault("told_since", now)
             if between is not None:
                 between()
+                self._points.passed(SWITCH_POINT)
             if not captures:
                 self._metrics.checkpoint_written()
                 return True

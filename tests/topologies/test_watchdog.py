@@ -101,3 +101,11 @@ def test_a_reader_that_fails_is_made_again():
     dog.start()
     dog._thread.join(10)
     assert (len(made), beats, ends) == (2, [1], [76])
+
+
+def test_our_heartbeats_tell_the_log_s_time_and_others_do_not():
+    stamps = []
+    dog, _, _ = watchdog(stamped=stamps.append)
+    dog.look(beat("another"), 5)
+    dog.look(beat(), 7)
+    assert stamps == [7]

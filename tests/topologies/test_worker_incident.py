@@ -8,34 +8,41 @@ from alert_sinks.routing import Route, Routing
 from detectors.rulebook import RuleBook
 from streams.batch import RawBatch
 from streams.codec import encode
-from streams.records import DeadLetter, Incident, Point, Signal, Source
+from streams.records import Control, DeadLetter, Incident, Point, Signal, Source
 from streams.registry import Registry
 from tests.alert_sinks.incidents import Scripted
-from topologies.checkpoints import Checkpoint, ShardKey, decode
+from topologies.checkpoints import Checkpoint, MemoryStore, ShardKey, decode
 from topologies.checkpoints import encode as checkpoint_bytes
 from topologies.incident import IncidentStage
 from topologies.metrics import Metrics
 from topologies.worker_incident import IncidentShard
 from topologies.worker_shard import ShardPlace
+from topologies.worker_versions import Versions
 
 T0 = 1_700_000_000_000
 RULES = RuleBook.from_dir(Path(__file__).parent / "worker_rules")
 EMPTY = Registry.from_assets([])
 
 
+def in_use(rules, registry=EMPTY):
+    found = Versions(MemoryStore(), lambda revision: Registry.from_assets([], revision))
+    found.use(rules, registry)
+    return found
+
+
 class Town:
-    def __init__(self, saved=None, outbox_saved=None):
+    def __init__(self, saved=None, outbox_saved=None, versions=None):
         self.sink, self.dead, self.metrics = Scripted(), [], Metrics()
         self.outbox = Outbox({"scripted": self.sink}, Routing(Route(["scripted"])))
         if outbox_saved:
             self.outbox.restore(outbox_saved)
         self.shard = IncidentShard(
             ShardPlace(ShardKey("incident", "city.signals", 0), 1, "c", 1, 0), saved or {}, self.outbox,
-            fresh=lambda city: IncidentStage(city, RULES, EMPTY),
-            revived=lambda city, kept: IncidentStage.restore(kept, RULES, EMPTY),
+            fresh=IncidentStage,
+            revived=lambda _, kept, rules, registry: IncidentStage.restore(kept, rules, registry),
+            versions=versions or in_use(RULES),
             send=lambda topic, value, key, headers=None: self.dead.append(msgspec.json.decode(value, type=DeadLetter)),
             metrics=self.metrics, prefix="city.", playback=True,
-            rule_fingerprint=lambda: "f", registry_revision=lambda: 0,
         )  # fmt: skip
 
     async def delivered(self):
@@ -147,3 +154,60 @@ def test_what_was_decided_and_not_delivered_is_delivered_after_a_restart():
         return await town.through_a_checkpoint().delivered()
 
     assert len(asyncio.run(run())) == 1
+
+
+# --- versions: in force where the partition announces them
+
+
+OTHER = RuleBook.of(
+    [msgspec.structs.replace(rule, title="Renamed", quiet_s=rule.quiet_s + 1) for rule in RULES],
+    RULES.families,
+)
+
+
+def announced(offset, fingerprint=OTHER.fingerprint, city="340100"):
+    source = Source("city.sensor.readings", 0, offset, 1_010_000, T0 + offset)
+    return Control(control="rules", city=city, arrival_ts=T0 + offset, source=source, fingerprint=fingerprint)
+
+
+def titles(town):
+    return {(one.city, one.title) for one in (msgspec.json.decode(body, type=Incident) for body in town.shard.open_incidents())}
+
+
+def knowing(now=RULES):
+    found = in_use(now)
+    found.keep(RULES)
+    found.keep(OTHER)
+    found.fetch([RULES.fingerprint], [])
+    return found
+
+
+def put(town, *records):
+    async def both():
+        one = batch(*records)
+        await town.shard.prepare(one)
+        town.shard.decide(one, T0)
+
+    asyncio.run(both())
+
+
+def test_a_worker_started_with_other_rules_uses_them_from_their_announcement_on():
+    town = Town(versions=knowing())
+    put(town, signal(1))
+    heir = Town(town.shard.state(), versions=knowing(OTHER))
+    put(heir, signal(2, entity="G2", city="340200"), announced(3), signal(4, entity="G4", city="340300"))
+    name = RULES.rules[0].title
+    assert titles(heir) == {("340100", name), ("340200", name), ("340300", "Renamed")}
+
+
+def test_an_announcement_brings_the_rules_of_another_worker_from_the_store():
+    town = Town(versions=knowing())
+    put(town, announced(1), signal(2))
+    assert titles(town) == {("340100", "Renamed")}
+
+
+def test_what_is_in_force_goes_into_the_checkpoint():
+    town = Town(versions=knowing())
+    put(town, announced(1), signal(2), signal(2, city="340200"))
+    assert town.shard.rule_fingerprint() == OTHER.fingerprint
+    assert town.shard.state()["versions"] == {name: [OTHER.fingerprint, 0] for name in ("", "340100", "340200")}

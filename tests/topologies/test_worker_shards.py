@@ -12,6 +12,7 @@ from streams.transport import TP
 from topologies.checkpoints import Checkpoint, Fenced, MemoryStore, ShardKey
 from topologies.crash_points import CrashPoints
 from topologies.metrics import Metrics
+from topologies.worker_clock import wall_ms
 from topologies.worker_shard import Shard
 from topologies.worker_shards import Shards
 
@@ -134,8 +135,19 @@ def test_a_checkpoint_follows_the_order_outputs_store_acknowledgement():
         assert await world.shards.checkpoint()
 
     world = play(steps)
-    assert world.log.happened == ["outputs acknowledged", "checkpoint written", "acknowledged", "acknowledged"]
+    began, *happened = world.log.happened
+    assert began == "checkpoint written"
+    assert happened == ["outputs acknowledged", "checkpoint written", "acknowledged", "acknowledged"]
     assert (world.store.read(KEY).mark, world.store.read(KEY).state) == (5, {"rows": 5})
+
+
+def test_a_shard_that_begins_is_in_the_store_before_it_decides():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        world.found = world.store.read(KEY)
+
+    found = play(steps).found
+    assert (found.mark, found.state) == (0, {"rows": 0})
 
 
 def test_the_next_owner_goes_on_at_the_mark_with_the_state():
@@ -235,7 +247,7 @@ def test_outputs_that_did_not_arrive_stop_the_checkpoint_and_the_worker():
         assert not await world.shards.checkpoint()
 
     world = play(steps)
-    assert world.log.happened == ["outputs acknowledged"]
+    assert world.log.happened == ["checkpoint written", "outputs acknowledged"]
     assert [type(error) for error in world.ends] == [NotAcknowledged]
 
 
@@ -298,3 +310,42 @@ def test_without_partitions_the_worker_says_so():
         await world.shards.marks(set())
 
     assert play(steps).shards.waiting_for == "no partition is assigned"
+
+
+# --- the log's clock
+
+
+class Waiting(Counting):
+    idled = ()
+
+    def idle(self, high_water, fetch_started):
+        self.idled = (*self.idled, fetch_started)
+
+
+def idled(now, started):
+    async def steps(world):
+        shards = Shards(
+            world.store, world.log, world.metrics, stage_of=lambda topic: "detect", make=Waiting, ended=world.ends.append,
+            cluster_id="c", partition_counts={TOPIC: 1}, unacknowledged_records=100, points=CrashPoints(), log_now=lambda: now,
+        )  # fmt: skip
+        shards.transport, shards.generation = world.log, lambda: 1
+        await shards.marks({HERE})
+        shards.idle(HERE, 0, started)
+        world.idled = shards.held[HERE].idled
+
+    return play(steps).idled
+
+
+def test_an_empty_fetch_is_told_by_the_log_s_clock():
+    (told,) = idled(1_700_000_000_000, wall_ms() - 40)
+    assert 1_700_000_000_000 - 30_000 < told <= 1_700_000_000_000 - 40
+
+
+@pytest.mark.parametrize("step_s", [-3600, 3600])
+def test_a_clock_that_is_stepped_moves_no_silence_forward(step_s):
+    (told,) = idled(1_700_000_000_000, wall_ms() - step_s * 1000)
+    assert 1_700_000_000_000 - 60_000 <= told <= 1_700_000_000_000
+
+
+def test_before_the_first_heartbeat_no_time_passes():
+    assert idled(None, wall_ms()) == ()

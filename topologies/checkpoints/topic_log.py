@@ -21,6 +21,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPar
 from confluent_kafka.admin import AdminClient
 
 from streams.errors import Mend
+from streams.kafka_clients import is_embedded
 from topologies.checkpoints.protocol import StoreAway
 from topologies.checkpoints.topic_records import NOBODY, VERSION_HEADER, Head, Place, decode_head, join, place_of
 
@@ -30,8 +31,6 @@ QUIET.setLevel(logging.CRITICAL + 1)
 _POLL_S = 0.05
 #: The package does not declare what it exports.
 _ADMIN: Any = confluent_kafka.admin
-#: The embedded broker's cluster id begins so (librdkafka's mock cluster).
-_PRETENDER = "mockCluster"
 #: What a person must mend; everything else a broker answers may pass by itself.
 _FOR_GOOD = frozenset(
     {
@@ -95,7 +94,7 @@ class TopicLog:
         admin = AdminClient({"bootstrap.servers": self._broker, "log_level": 0}, logger=QUIET)
         try:
             metadata = admin.list_topics(timeout=self._timeout_s)
-            if (metadata.cluster_id or "").startswith(_PRETENDER):
+            if is_embedded(metadata.cluster_id):
                 raise Mend(
                     "the embedded broker only pretends to do transactions and forgets old records",
                     where="CITYWATCH_CHECKPOINT_STORE",
