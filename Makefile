@@ -38,6 +38,10 @@ lint: venv ## ruff, mypy (strict on the pure core), import-linter
 slow: venv ## the long tests: seeded kill -9 on Apache Kafka, five unseen cities, replay equals live
 	$(BIN)/python -m pytest -m slow
 
+.PHONY: faults
+faults: venv ## the fault lab: ONLY=zombie for one of them, TIMES=1 (20 unless said), SEED=n to repeat; writes docs/reliability.md
+	$(BIN)/python -m tests.e2e.faults --write $(if $(ONLY),--keep --only $(ONLY)) $(if $(TIMES),--times $(TIMES)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: bench
 bench: venv ## throughput, latency and fences beside their ceilings, in one run
 	$(BIN)/python -m benchmarks

@@ -29,11 +29,11 @@ INPUTS = ("sensor", "vehicle", "video", "hotline")
 PROGRESS_MS = 5_000
 
 
-def make_topics(broker: str, prefix: str, *, stamped_by_producer: bool = False) -> None:
+def make_topics(broker: str, prefix: str, *, stamped_by_producer: bool = False, more: Iterable[str] = ()) -> None:
     """``citywatch topics create`` under a prefix; on request the inputs keep the producer's stamp as their time."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CITYWATCH_TOPIC_PREFIX", prefix)
-        assert citywatch.main(["topics", "create", "--broker", broker]) == 0
+        assert citywatch.main(["topics", "create", "--broker", broker, *more]) == 0
     if stamped_by_producer:
         entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
         names = [topic_name(BY_STREAM[stream].base, prefix) for stream in INPUTS]

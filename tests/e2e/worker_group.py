@@ -76,6 +76,8 @@ class WorkerGroup:
     folder: Path
     module: str = "citywatch"
     settings: dict[str, str] = field(default_factory=dict)
+    #: More words behind ``worker``.
+    arguments: tuple[str, ...] = ()
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: dict[int, int] = field(default_factory=dict)
     _closing: threading.Event = field(default_factory=threading.Event)
@@ -111,8 +113,9 @@ class WorkerGroup:
         environment = self.environment(slot) | ({"CITYWATCH_CRASH_AT": crash_at} if crash_at else {})
         with self.log(slot).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", self.module, "worker"], env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                [sys.executable, "-m", self.module, "worker", *self.arguments], env=environment, cwd=ROOT,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )  # fmt: skip
         self.processes[slot] = process
         return process

@@ -1,0 +1,126 @@
+"""``python -m tests.e2e.faults``: run faults, keep the outcomes, write the table; exit 1 where a count is not zero."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from tests.e2e import apache_kafka
+from tests.e2e.faults import needs, table
+from tests.e2e.faults.lab import Lab, Outcome
+from tests.e2e.faults.scenarios import BY_NAME, SCENARIOS, Scenario
+from tests.e2e.worker_group import ROOT
+
+RESULTS = ROOT / "var" / "faults" / "results.jsonl"
+PAGE = ROOT / "docs" / "reliability.md"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.faults", description=__doc__)
+    parser.add_argument("--only", nargs="*", default=[], choices=[*BY_NAME, []], metavar="FAULT", help="|".join(BY_NAME))
+    parser.add_argument("--times", type=int, default=20, help="how often each (default %(default)s)")
+    parser.add_argument("--seed", type=int, help="of the first run of each fault; printed, so that it can be repeated")
+    parser.add_argument("--keep", action="store_true", help="add to the outcomes of earlier runs instead of beginning anew")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/reliability.md")
+    arguments = parser.parse_args()
+    reason = apache_kafka.missing()
+    if reason is not None:
+        print(f"no faults without Apache Kafka: {reason}", file=sys.stderr)
+        return 2
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    if not arguments.keep:
+        RESULTS.unlink(missing_ok=True)
+    chosen = [scenario for scenario in SCENARIOS if not arguments.only or scenario.name in arguments.only]
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
+    failed = False
+    for nodes in (1, 3):
+        together = [scenario for scenario in chosen if scenario.nodes == nodes and not _elsewhere(scenario)]
+        failed |= bool(together) and _all(together, nodes, arguments.times, seed)
+    for scenario in filter(_elsewhere, chosen):
+        failed |= _in_a_namespace(scenario, arguments.times, seed)
+    if arguments.write:
+        table.write(PAGE, table.read(RESULTS))
+    print(table.table(table.read(RESULTS)))
+    return 1 if failed else 0
+
+
+def _elsewhere(scenario: Scenario) -> bool:
+    return "namespace" in scenario.needs and not os.environ.get("CITYWATCH_FAULTS_ALONE")
+
+
+def _all(scenarios: list[Scenario], nodes: int, times: int, seed: int) -> bool:
+    """Whether any failed."""
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="citywatch-faults-", ignore_cleanup_errors=True) as folder:
+        lab = Lab(nodes, Path(folder))
+        try:
+            for scenario in scenarios:
+                missing = [why for need in scenario.needs if (why := needs.CHECKS[need]()) is not None]
+                if missing:
+                    print(f"{scenario.name}: left out, {missing[0]}", flush=True)
+                    continue
+                for number in range(times):
+                    failed |= not _once(lab, scenario, seed + number)
+        finally:
+            lab.close()
+    return failed
+
+
+def _once(lab: Lab, scenario: Scenario, seed: int) -> bool:
+    print(f"{scenario.name} seed {seed}: {scenario.what}", flush=True)
+    try:
+        outcome = lab.run(scenario, seed)
+    except Exception:
+        traceback.print_exc()
+        return False
+    with RESULTS.open("a") as file:
+        file.write(outcome.line() + "\n")
+    _tell(outcome)
+    return outcome.passed != scenario.seen
+
+
+def _tell(outcome: Outcome) -> None:
+    verdict = outcome.verdict
+    print(
+        f"  {outcome.proof}\n  {outcome.records} records, {verdict.expected} revisions expected, {verdict.missing} missing, "
+        f"{verdict.second_ids} second ids, {verdict.second_bodies} second bodies, {verdict.went_back} marks that fell; "
+        f"recovered in {outcome.recovery_s:.1f} s",
+        flush=True,
+    )
+    for line in verdict.details[:5]:
+        print(f"    {line[:600]}", flush=True)
+
+
+def _in_a_namespace(scenario: Scenario, times: int, seed: int) -> bool:
+    """In a network of its own, whose one interface may be cut without harm to anybody else."""
+    missing = needs.namespace()
+    if missing is not None:
+        print(f"{scenario.name}: left out, {missing}", flush=True)
+        return False
+    words = [
+        sys.executable,
+        "-m",
+        "tests.e2e.faults",
+        "--only",
+        scenario.name,
+        "--times",
+        str(times),
+        "--seed",
+        str(seed),
+        "--keep",
+    ]
+    inside = 'ip link set lo up && exec "$@"'
+    run = subprocess.run(
+        ["unshare", "-n", "sh", "-c", inside, "faults", *words], cwd=ROOT, env=os.environ | {"CITYWATCH_FAULTS_ALONE": "1"}
+    )
+    return run.returncode != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

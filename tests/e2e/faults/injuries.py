@@ -1,0 +1,260 @@
+"""The harm, and the proof that it was done: each call strikes a patient and returns what its logs and exit codes say of it.
+
+A fault that left no trace raises AssertionError: a run in which nothing happened proves nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from detectors.families import FAMILIES_FILE
+from tests.e2e.faults.patient import Patient
+from tests.e2e.worker_group import PASSES
+from topologies.crash_points import POINTS, SWITCH_POINT
+
+#: Sessions of the lab's workers last three seconds.
+SESSION_S = 3.0
+
+
+# --- workers
+
+
+def kill_at_point(patient: Patient) -> str:
+    point = patient.rng.choice(POINTS)
+    spec = f"{point}:{patient.rng.randint(1, PASSES[point])}"
+    patient.group.stop(0)
+    patient.start(0, crash_at=spec)
+    assert patient.ended(0) == -signal.SIGKILL, patient.group.words()
+    patient.start(0)
+    return f"worker 0 died at {spec} and was started again"
+
+
+def kill_anywhere(patient: Patient) -> str:
+    patient.group.kill(0)
+    patient.start(0)
+    return "worker 0 was killed with SIGKILL and started again"
+
+
+def kill_all(patient: Patient) -> str:
+    for slot in patient.alive():
+        patient.group.kill(slot)
+    patient.start(*patient.group.processes)
+    return f"{len(patient.group.processes)} workers were killed at once and started again"
+
+
+def zombie(patient: Patient) -> str:
+    sleeper = patient.group.processes[0]
+    before = patient.metric(1, "citywatch_rebalances_total")
+    sleeper.send_signal(signal.SIGSTOP)
+    try:
+        patient.until(lambda: patient.metric(1, "citywatch_rebalances_total") > before, "the other worker takes over")
+        patient.until(lambda: patient.group.ready(1), "the other worker is ready")
+        time.sleep(patient.rng.uniform(1.0, 4.0))
+    finally:
+        sleeper.send_signal(signal.SIGCONT)
+    code = patient.ended(0)
+    assert code == 75, f"the zombie ended with {code}\n{patient.group.words()}"
+    patient.start(0)
+    return "worker 0 slept, worker 1 took over, worker 0 woke, was fenced and ended with 75"
+
+
+def zombie_unfenced(patient: Patient) -> str:
+    """The same where nothing fences: the sleeper is left to do what it does."""
+    sleeper = patient.group.processes[0]
+    before = patient.metric(1, "citywatch_rebalances_total")
+    sleeper.send_signal(signal.SIGSTOP)
+    patient.until(lambda: patient.metric(1, "citywatch_rebalances_total") > before, "the other worker takes over")
+    patient.until(lambda: patient.group.ready(1), "the other worker is ready")
+    time.sleep(3.0)
+    sleeper.send_signal(signal.SIGCONT)
+    time.sleep(6.0)
+    return f"worker 0 slept, woke and was not fenced (it is {'alive' if sleeper.poll() is None else sleeper.returncode})"
+
+
+def come_and_go(patient: Patient) -> str:
+    before = patient.metric(0, "citywatch_rebalances_total")
+    for slot in (1, 2):
+        patient.group.start(slot)
+    # Of four partitions a topic Faust gives three workers two, two and none: one of them stands by.
+    patient.until(lambda: sum(patient.group.ready(slot) for slot in (0, 1, 2)) >= 2, "two of three are ready")
+    patient.until(lambda: patient.metric(0, "citywatch_rebalances_total") > before, "a new assignment")
+    time.sleep(patient.rng.uniform(1.0, 3.0))
+    leaving = patient.rng.sample([0, 1, 2], 2)
+    codes = [patient.group.stop(slot) for slot in leaving]
+    assert codes == [0, 0], patient.group.words()
+    (left,) = patient.alive()
+    patient.until(lambda: patient.group.ready(left), "the one that is left is ready")
+    return f"workers 1 and 2 joined, {leaving[0]} and {leaving[1]} left with 0"
+
+
+def two_begin(patient: Patient) -> str:
+    patient.start(0, 1)
+    shares = [patient.group.get(slot, "/metrics")[1].count("citywatch_consumer_lag_records{") for slot in (0, 1)]
+    assert all(shares), shares
+    return f"a new group was begun by two at once over a log that was being written; topics read by each: {shares}"
+
+
+# --- the store
+
+
+def redis_killed(patient: Patient) -> str:
+    patient.redis.kill()
+    time.sleep(patient.rng.uniform(2.0, 5.0))
+    failures = sum(patient.metric(slot, "citywatch_checkpoint_failures_total") for slot in patient.alive())
+    patient.redis.start()
+    assert failures > 0 and patient.alive() == [0], patient.group.words()
+    return f"Redis was killed for seconds: {failures:.0f} checkpoints could not be written, no worker ended"
+
+
+def redis_emptied(patient: Patient) -> str:
+    patient.group.kill(0)
+    patient.redis.kill()
+    patient.redis.empty()
+    patient.redis.start()
+    patient.group.start(0)
+    assert patient.ended(0) == 2, patient.group.words()
+    refusal = patient.said(r"no checkpoint, but Kafka says")
+    assert refusal and "--rebuild-from" in refusal
+    patient.group.arguments = ("--rebuild-from", "2020-01-01T00:00:00Z")
+    patient.start(0)
+    patient.group.arguments = ()
+    return "Redis came back empty: refused with 2 and the mend; --rebuild-from decided again"
+
+
+def redis_set_back(patient: Patient) -> str:
+    kept = patient.folder / "backup"
+    patient.redis.copy(kept)
+    time.sleep(patient.rng.uniform(4.0, 8.0))
+    patient.group.kill(0)
+    patient.redis.kill()
+    patient.redis.set_back(kept)
+    patient.redis.start()
+    shutil.rmtree(kept)
+    patient.start(0)
+    return "Redis came back with what it had held seconds before; the worker decided again from there"
+
+
+def disk_full(patient: Patient) -> str:
+    """Redis's folder is a small tmpfs (see scenarios): fill it, then make room."""
+    ballast = patient.redis.folder / "ballast"
+    with ballast.open("wb") as file:
+        try:
+            while True:
+                file.write(bytes(65_536))
+                file.flush()
+        except OSError:
+            pass
+    try:
+        patient.until(lambda: patient.metric(0, "citywatch_checkpoint_failures_total") > 0, "a checkpoint that fails")
+        time.sleep(patient.rng.uniform(1.0, 3.0))
+    finally:
+        ballast.unlink()
+    failures = patient.metric(0, "citywatch_checkpoint_failures_total")
+    patient.until(lambda: patient.metric(0, "citywatch_checkpoint_age_seconds") < 2, "a checkpoint again")
+    return f"the disk of Redis was full: {failures:.0f} checkpoints could not be written, then there was room"
+
+
+# --- broker, network, sinks, clock
+
+
+def broker_killed(patient: Patient) -> str:
+    patient.kafka.kill(1)
+    time.sleep(patient.rng.uniform(3.0, 8.0))
+    patient.kafka.restart(1)
+    ended = [code for process in patient.group.processes.values() if (code := process.poll()) is not None]
+    assert not ended, (ended, patient.group.words())
+    return "the only broker was killed and came back on its log; no worker ended"
+
+
+def leader_killed(patient: Patient) -> str:
+    node = patient.rng.randint(1, 3)
+    patient.kafka.kill(node)
+    time.sleep(patient.rng.uniform(4.0, 8.0))
+    patient.kafka.restart(node)
+    return f"node {node} of three, leader of a third of the partitions, was killed and came back"
+
+
+def network_cut(patient: Patient) -> str:
+    """The lab runs in a network namespace of its own; its one interface goes down."""
+    seconds = patient.rng.uniform(4.0, 8.0)
+    subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
+    try:
+        time.sleep(seconds)
+    finally:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    return f"every connection between workers, broker and Redis was dead for {seconds:.1f} s"
+
+
+def sink_hangs(patient: Patient) -> str:
+    patient.redis.signal(signal.SIGSTOP)
+    try:
+        live = 'citywatch_outbox_depth{sink="redis_live"}'
+        patient.until(lambda: patient.metric(0, live) > 0, "deliveries that wait")
+        time.sleep(patient.rng.uniform(4.0, 8.0))
+        depth = patient.metric(0, live)
+    finally:
+        patient.redis.signal(signal.SIGCONT)
+    assert depth > 0
+    return f"Redis (as a sink alone; checkpoints in a topic) hung: {depth:.0f} deliveries waited, alerts in Kafka did not"
+
+
+def clock_stepped(patient: Patient) -> str:
+    offset = patient.rng.choice(["+3600", "-3600"])
+    clock = Path(patient.group.settings["FAKETIME_TIMESTAMP_FILE"])
+    clock.write_text(offset)
+    time.sleep(patient.rng.uniform(4.0, 8.0))
+    written = patient.clock_of_checkpoints()
+    clock.write_text("+0")
+    apart = [value / 1000 - time.time() for value in written]
+    assert any(abs(abs(one) - 3600) < 120 for one in apart), apart
+    return f"the worker's clock was stepped by {offset} s and back"
+
+
+# --- rules
+
+
+def reload_and_die(patient: Patient) -> str:
+    """Rules change; the worker dies when the change is announced and neither acknowledged nor in a checkpoint."""
+    patient.group.stop(0)
+    patient.start(0, crash_at=f"{SWITCH_POINT}:1")
+    patient.until(lambda: patient.group.ready(0), "the worker is ready")
+    time.sleep(patient.rng.uniform(1.0, 4.0))
+    change_rules(Path(patient.group.settings["CITYWATCH_RULES"]))
+    patient.group.processes[0].send_signal(signal.SIGHUP)
+    assert patient.ended(0) == -signal.SIGKILL, patient.group.words()
+    patient.start(0)
+    return f"rules were read again, worker 0 died at {SWITCH_POINT} and was started with the new ones"
+
+
+def die_and_change(patient: Patient) -> str:
+    patient.group.kill(0)
+    change_rules(Path(patient.group.settings["CITYWATCH_RULES"]))
+    patient.start(0)
+    return "worker 0 was killed, and started with other rules than it had decided with"
+
+
+def change_rules(folder: Path) -> None:
+    """Every rule resolves a second later, so its version stands in every signal and every incident as another one."""
+    for path in folder.glob("*.toml"):
+        text = path.read_text()
+        if path.name != FAMILIES_FILE:
+            kept = [line for line in text.splitlines() if not line.startswith("resolve_after_s")]
+            path.write_text("\n".join(["resolve_after_s = 303.0", *kept]) + "\n")
+
+
+# --- deliberate mistakes
+
+
+def kill_hasty(patient: Patient) -> str:
+    """The outputs of the last rounds are still on their way when the checkpoint that stands for them is written."""
+    rounds = [10, 12, 11, 10]
+    patient.group.stop(0)
+    for n in rounds:
+        patient.group.start(0, f"after_ack:{n}")
+        assert patient.ended(0) == -signal.SIGKILL, patient.group.words()
+    patient.start(0)
+    return f"killed {len(rounds)} times behind a checkpoint that had not waited"

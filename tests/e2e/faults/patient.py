@@ -1,0 +1,127 @@
+"""Whom the faults are done to: a group of workers, its own Redis, and the broker it shares with the group left in peace."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streams.embedded.redis import EmbeddedRedis, free_port
+from tests.e2e.apache_kafka import ApacheKafka
+from tests.e2e.worker_group import WorkerGroup
+from topologies.checkpoints import RedisStore
+
+#: How long anything may take that a fault waits for, on a machine that does other work too.
+WITHIN_S = 60.0
+
+
+class LabRedis:
+    """A Redis on one port and one folder, that can be killed, frozen, emptied and set back."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self._server = EmbeddedRedis(folder, port=self.port)
+        self.url = self._server.url
+
+    def kill(self) -> None:
+        os.kill(self._server.pid, signal.SIGKILL)
+        self._server.close()
+
+    def start(self) -> None:
+        self._server = EmbeddedRedis(self.folder, port=self.port)
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self._server.pid, number)
+
+    def empty(self) -> None:
+        """While it is down: everything it had written."""
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.suffix != ".log":
+                path.unlink()
+
+    def copy(self, to: Path) -> None:
+        """What a backup of the folder holds at this moment."""
+        shutil.copytree(self.folder, to)
+
+    def set_back(self, to: Path) -> None:
+        """While it is down: to a copy taken before."""
+        self.empty()
+        shutil.copytree(to, self.folder, dirs_exist_ok=True)
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._server.close()
+
+
+@dataclass
+class Patient:
+    group: WorkerGroup
+    redis: LabRedis
+    kafka: ApacheKafka
+    rng: random.Random
+    folder: Path
+    workers: int
+    #: Seconds the fault itself lasted, where it lasts: they are in the recovery time.
+    notes: list[str] = field(default_factory=list)
+
+    def alive(self) -> list[int]:
+        return [slot for slot, process in self.group.processes.items() if process.poll() is None]
+
+    def start(self, *slots: int, crash_at: str | None = None) -> None:
+        for slot in slots:
+            self.group.start(slot, crash_at)
+        if crash_at is None:
+            self.group.await_ready(*slots, seconds=WITHIN_S)
+
+    def ended(self, slot: int) -> int:
+        """Wait for a worker's end; its exit code."""
+        try:
+            return self.group.processes[slot].wait(WITHIN_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"worker {slot} did not end: {self.group.state(slot)}\n{self.group.words()}") from None
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + WITHIN_S
+        while not holds():
+            assert time.monotonic() < deadline, f"in vain: {what}\n{self.group.words()}"
+            time.sleep(0.05)
+
+    def metric(self, slot: int, start: str) -> float:
+        """Sum of a worker's samples whose line begins so; 0 where it does not answer."""
+        lines = self.group.get(slot, "/metrics")[1].splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(start))
+
+    def said(self, pattern: str) -> str | None:
+        """The last line of any worker's log that matches."""
+        found = None
+        for slot in self.group.processes:
+            if self.group.log(slot).exists():
+                for line in self.group.log(slot).read_text(errors="replace").splitlines():
+                    if re.search(pattern, line):
+                        found = line
+        return found
+
+    def clock_of_checkpoints(self) -> list[int]:
+        """Epoch ms at which the writers believed to write."""
+        with contextlib.closing(RedisStore(self.redis.url, self.group.name, self.group.name)) as store:
+            found = [store.read(key) for key in store.keys() if key.stage == "detect"]  # noqa: SIM118  not a dict's
+        return [one.written_at for one in found if one is not None]
+
+    def caught_up(self, behind: float = 300.0) -> bool:
+        """All living workers are ready and less than a second or two of the feed is unread."""
+        slots = self.alive()
+        return (
+            bool(slots)
+            and all(self.group.ready(slot) for slot in slots)
+            and sum(self.metric(slot, "citywatch_consumer_lag_records") for slot in slots) < behind
+        )

@@ -1,0 +1,71 @@
+"""The table of faults: how each is done, to how many workers, with which settings, and how the outcome is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from tests.e2e.faults import injuries
+from tests.e2e.faults.patient import Patient
+
+NONE: Mapping[str, str] = MappingProxyType({})
+TOPIC = MappingProxyType({"CITYWATCH_CHECKPOINT_STORE": "topic"})
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``judged`` by the group left in peace (``calm``), or, where the fault itself changes what is decided, by deciding the
+    recorded log again (``verify``). ``seen``: a deliberate mistake, which the lab must see or be blind."""
+
+    name: str
+    what: str
+    injure: Callable[[Patient], str]
+    workers: int = 1
+    settings: Mapping[str, str] = field(default_factory=lambda: NONE)
+    judged: Literal["calm", "verify"] = "calm"
+    #: False: the group is begun by the fault itself.
+    running: bool = True
+    nodes: int = 1
+    #: What must be there: names of ``needs.py``'s checks.
+    needs: tuple[str, ...] = ()
+    module: str = "citywatch"
+    seen: bool = False
+    #: The store is set back on purpose: its marks may go back.
+    set_back: bool = False
+
+
+SCENARIOS = (
+    Scenario("kill-point", "worker killed −9 at a named point", injuries.kill_at_point),
+    Scenario("kill-point-topic", "the same, checkpoints in a topic", injuries.kill_at_point, settings=TOPIC),
+    Scenario("kill-anywhere", "worker killed −9 at a random moment", injuries.kill_anywhere),
+    Scenario("kill-all", "both workers killed −9 at once", injuries.kill_all, workers=2),
+    Scenario("zombie", "worker stopped for longer than its session, then continued", injuries.zombie, workers=2),
+    Scenario("zombie-topic", "the same, checkpoints in a topic", injuries.zombie, workers=2, settings=TOPIC),
+    Scenario("come-and-go", "workers join and leave under load", injuries.come_and_go),
+    Scenario("two-begin", "two workers begin a new group at once", injuries.two_begin, workers=2, running=False),
+    Scenario("redis-killed", "Redis killed and started again", injuries.redis_killed),
+    Scenario("redis-emptied", "Redis comes back empty", injuries.redis_emptied, set_back=True),
+    Scenario("redis-set-back", "Redis restored from an old snapshot", injuries.redis_set_back, set_back=True),
+    Scenario("disk-full", "the disk of Redis is full", injuries.disk_full, needs=("tmpfs",)),
+    Scenario("broker-killed", "the only broker killed and started again", injuries.broker_killed),
+    Scenario("broker-killed-topic", "the same, checkpoints in a topic", injuries.broker_killed, settings=TOPIC),
+    Scenario("leader-killed", "one of three brokers killed and started again", injuries.leader_killed, nodes=3),
+    Scenario(
+        "network-cut", "every connection cut for seconds", injuries.network_cut, needs=("namespace",)
+    ),
+    Scenario("sink-hangs", "a sink that hangs", injuries.sink_hangs, settings=TOPIC),
+    Scenario("clock-stepped", "the worker's clock stepped by an hour and back", injuries.clock_stepped, needs=("faketime",)),
+    Scenario("rules-reload", "rules read again, worker killed −9 in the switch", injuries.reload_and_die, judged="verify"),
+    Scenario("rules-changed", "worker killed −9, started with other rules", injuries.die_and_change, judged="verify"),
+    Scenario(
+        "no-order", "*mistake:* checkpoints do not wait for their outputs", injuries.kill_hasty,
+        module="tests.e2e.apps.hasty_worker", seen=True,
+    ),
+    Scenario(
+        "no-fence", "*mistake:* the store fences nobody", injuries.zombie_unfenced, workers=2,
+        module="tests.e2e.apps.unfenced_worker", seen=True,
+    ),
+)  # fmt: skip
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

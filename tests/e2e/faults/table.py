@@ -1,0 +1,54 @@
+"""The table of docs/reliability.md, from the outcomes of a run."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.faults.scenarios import SCENARIOS
+
+BEGIN = "<!-- begin: written by `make faults` -->"
+END = "<!-- end: written by `make faults` -->"
+_COUNTS = ("missing", "second_ids", "second_bodies", "went_back")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def table(outcomes: Iterable[Mapping[str, Any]]) -> str:
+    """Markdown: faults in the order of the scenarios, then the deliberate mistakes and how often they were seen."""
+    held = list(outcomes)
+    rows = [
+        "| fault | times | records in | revisions expected | missing | second ids | second bodies | marks that fell "
+        "| recovery, median | worst |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    mistakes: list[str] = []
+    for scenario in SCENARIOS:
+        mine = [one for one in held if one["scenario"] == scenario.name]
+        if not mine:
+            continue
+        if scenario.seen:
+            seen = sum(any(one["verdict"][count] for count in _COUNTS) for one in mine)
+            mistakes.append(f"| {scenario.what} | {len(mine)} | {seen} |")
+            continue
+        sums = [sum(one["verdict"][count] for one in mine) for count in ("expected", *_COUNTS)]
+        times = [one["recovery_s"] for one in mine]
+        cells = [scenario.what, len(mine), sum(one["records"] for one in mine), *sums]
+        cells += [f"{statistics.median(times):.1f} s", f"{max(times):.1f} s"]
+        rows.append(f"| {' | '.join(map(str, cells))} |")
+    if mistakes:
+        rows += ["", "| what the lab must see | times | seen |", "|---|---|---|", *mistakes]
+    return "\n".join(rows) + "\n"
+
+
+def write(page: Path, outcomes: Iterable[Mapping[str, Any]]) -> None:
+    """Put the table between the page's markers."""
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n\n{table(outcomes)}\n{END}{after}", encoding="utf-8")

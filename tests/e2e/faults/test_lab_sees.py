@@ -1,0 +1,89 @@
+"""The lab's own judgement, without a broker: what it counts, and what its table says."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from streams.records import Incident
+from tests.alert_sinks.incidents import incident
+from tests.e2e.faults import table
+from tests.e2e.faults.judge import Verdict, compare
+from tests.e2e.faults.scenarios import BY_NAME, SCENARIOS
+from tests.e2e.mirrored_logs import Told
+
+HORIZON = 10**15
+
+
+def told(*incidents: Incident, conflicts: tuple[str, ...] = ()) -> Told:
+    found = Told("p.")
+    for one in incidents:
+        found.incidents[one.incident_id, one.revision] = one
+        found.bodies[one.incident_id, one.revision] = msgspec.json.encode(one)
+    found.conflicts.extend(conflicts)
+    return found
+
+
+def one(name: str = "340100-1", revision: int = 1, **changed: object) -> Incident:
+    return msgspec.structs.replace(incident(), incident_id=name, revision=revision, **changed)
+
+
+def counts(calm: Told, struck: Told) -> tuple[int, int, int, int]:
+    verdict = compare(calm, struck, HORIZON)
+    return verdict.expected, verdict.missing, verdict.second_ids, verdict.second_bodies
+
+
+CALM = told(one(), one(revision=2), one("340100-2"))
+
+
+@pytest.mark.parametrize(
+    ("struck", "seen"),
+    [
+        (told(one(), one(revision=2), one("340100-2")), (3, 0, 0, 0)),
+        (told(one(), one("340100-2")), (3, 1, 0, 0)),
+        (told(one(), one(revision=2), one("340100-3")), (3, 1, 1, 0)),
+        (told(one(), one(revision=2, title="other"), one("340100-2")), (3, 0, 0, 1)),
+        (told(one(), one(revision=2), one(revision=3), one("340100-2")), (3, 0, 0, 1)),
+        (told(one(), one(revision=2), one("340100-2"), conflicts=("two bodies",)), (3, 0, 0, 1)),
+    ],
+    ids=["nothing", "missing", "second id", "second body", "one revision too many", "two bodies in its own log"],
+)
+def test_what_a_struck_log_has_otherwise_is_counted(struck, seen):
+    assert counts(CALM, struck) == seen
+
+
+def test_a_run_that_compared_nothing_has_not_passed():
+    from tests.e2e.faults.lab import Outcome
+
+    assert not Outcome("zombie", 1, 100, Verdict(), 1.0, "").passed
+
+
+def outcome(name: str, recovery_s: float = 1.0, **verdict: int) -> dict:
+    return {
+        "scenario": name,
+        "records": 10,
+        "recovery_s": recovery_s,
+        "verdict": msgspec.to_builtins(Verdict(expected=5, **verdict)),
+    }
+
+
+def test_the_table_sums_runs_and_gives_median_and_worst():
+    text = table.table([outcome("zombie", 1.0), outcome("zombie", 4.0, missing=2), outcome("zombie", 2.0)])
+    assert f"| {BY_NAME['zombie'].what} | 3 | 30 | 15 | 2 | 0 | 0 | 0 | 2.0 s | 4.0 s |" in text
+
+
+def test_deliberate_mistakes_have_a_table_of_their_own():
+    text = table.table([outcome("no-order", missing=3), outcome("no-order")])
+    assert f"| {BY_NAME['no-order'].what} | 2 | 1 |" in text and "2.0 s" not in text
+
+
+def test_the_page_is_written_between_its_markers(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    table.write(page, [outcome("zombie")])
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text and "1.0 s" in text
+
+
+def test_every_fault_has_a_name_of_its_own():
+    assert len(BY_NAME) == len(SCENARIOS)
