@@ -29,6 +29,8 @@ STAGE = "rules"
 #: Rule books kept in the store, the newest; and what is kept at hand of both kinds.
 KEPT, AT_HAND = 20, 4
 _RETRY_S = 0.5
+#: How long a revision newer than ours may take to come by itself: the follower collects changes for a second.
+_FOLLOW_S, _FOLLOW_STEPS = 0.05, 40
 
 
 def registry_at(broker: str, topic: str, revision: int, timeout_s: float = 60.0) -> Registry:
@@ -111,8 +113,16 @@ class Versions:
             for revision in [one for one in self._registries if one not in revisions][:-AT_HAND]:
                 del self._registries[revision]
 
+    def _is_news(self, revision: int) -> bool:
+        return revision not in self._registries and self._in_use is not None and revision > self._in_use[1].revision
+
     async def ready(self, fingerprints: Collection[str], revisions: Collection[int]) -> None:
         """:meth:`fetch`, for the event loop, until store and log answer."""
+        for _ in range(_FOLLOW_STEPS):
+            # Another worker announced what our own follower is about to bring: cheaper than to read the registry anew.
+            if not any(self._is_news(revision) for revision in revisions):
+                break
+            await asyncio.sleep(_FOLLOW_S)
         while any(one and one not in self._rules for one in fingerprints) or any(r not in self._registries for r in revisions):
             try:
                 await asyncio.to_thread(self.fetch, fingerprints, revisions)

@@ -7,6 +7,7 @@ number of records in it.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -255,6 +256,20 @@ def test_the_store_keeps_the_newest_rule_books(books, monkeypatch):
         Versions(store, None).keep(book)
     kept = store.keys()
     assert len(kept) == 2 and ShardKey("rules", books[2].fingerprint, 0) in kept
+
+
+def test_a_registry_that_is_on_its_way_is_waited_for_and_not_read_anew(books):
+    found = Versions(MemoryStore(), None)
+    found.use(books[0], moved(3, "340200"))
+
+    async def wait():
+        waiting = asyncio.ensure_future(found.ready([], [7]))
+        await asyncio.sleep(0.01)
+        found.use(books[0], moved(7, "340300"))
+        await waiting
+
+    asyncio.run(wait())
+    assert found.registry(7).cities() == moved(7, "340300").cities()
 
 
 def test_rules_that_cannot_be_had_any_more_are_said_and_those_in_use_decide(books, caplog):

@@ -11,6 +11,8 @@ from tests.e2e.faults import injuries
 from tests.e2e.faults.patient import Patient
 
 NONE: Mapping[str, str] = MappingProxyType({})
+#: Checkpoints so seldom that a kill finds much that was said since the last.
+SELDOM = MappingProxyType({"CITYWATCH_CHECKPOINT_EVERY_S": "5"})
 TOPIC = MappingProxyType({"CITYWATCH_CHECKPOINT_STORE": "topic"})
 
 
@@ -57,8 +59,14 @@ SCENARIOS = (
     ),
     Scenario("sink-hangs", "a sink that hangs", injuries.sink_hangs, settings=TOPIC),
     Scenario("clock-stepped", "the worker's clock stepped by an hour and back", injuries.clock_stepped, needs=("faketime",)),
-    Scenario("rules-reload", "rules read again, worker killed −9 in the switch", injuries.reload_and_die, judged="verify"),
-    Scenario("rules-changed", "worker killed −9, started with other rules", injuries.die_and_change, judged="verify"),
+    Scenario(
+        "rules-reload", "rules read again, worker killed −9 in the switch", injuries.reload_and_die, settings=SELDOM,
+        judged="verify",
+    ),
+    Scenario(
+        "rules-changed", "worker killed −9, started with other rules", injuries.die_and_change, settings=SELDOM,
+        judged="verify",
+    ),
     Scenario(
         "no-order", "*mistake:* checkpoints do not wait for their outputs", injuries.kill_hasty,
         module="tests.e2e.apps.hasty_worker", seen=True,
@@ -66,6 +74,10 @@ SCENARIOS = (
     Scenario(
         "no-fence", "*mistake:* the store fences nobody", injuries.zombie_unfenced, workers=2,
         module="tests.e2e.apps.unfenced_worker", seen=True,
+    ),
+    Scenario(
+        "no-memory", "*mistake:* the rules at hand decide what others had decided", injuries.die_and_change,
+        settings=SELDOM, judged="verify", module="tests.e2e.apps.forgetful_worker", seen=True,
     ),
 )  # fmt: skip
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
