@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -15,6 +16,15 @@ from streams.kafka_clients import SILENT, partitions_of, unreachable
 
 Headers = Sequence[tuple[str, bytes | None]]
 _POLL_S = 0.2
+#: A partition without a leader, or whose leader the client does not know yet.
+_LEADERLESS = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
 
 
 class LogRecord(NamedTuple):
@@ -79,11 +89,16 @@ class LogReader:
         return positions
 
     def _bounds(self, topic: str, part: int) -> tuple[int, int]:
-        try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=self._timeout_s)
-        except KafkaException as error:
-            raise unreachable(self.broker, error) from error
-        return low, high
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=self._timeout_s)
+                return low, high
+            except KafkaException as error:
+                # A broker that has just come back has not taken its partitions up yet: that passes, and nobody need mend it.
+                if error.args[0].code() not in _LEADERLESS or time.monotonic() > deadline:
+                    raise unreachable(self.broker, error) from error
+                time.sleep(_POLL_S)
 
     def read_to_end(self, timeout_s: float = 60.0) -> list[LogRecord]:
         """Every record up to the end each partition has at this moment.

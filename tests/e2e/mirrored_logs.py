@@ -11,6 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,17 +45,25 @@ def make_topics(broker: str, prefix: str, *, stamped_by_producer: bool = False, 
             altered.result()
 
 
-def feed_all(producer: Producer, wires: Iterable[Wire], prefixes: Iterable[str], stop: threading.Event) -> tuple[int, int]:
-    """Every wire under every prefix when its time has come, until ``stop``; how many, and the last stamp."""
+def feed_all(
+    producer: Producer,
+    wires: Iterable[Wire],
+    prefixes: Iterable[str],
+    stop: threading.Event,
+    turn: AbstractContextManager[Any] | None = None,
+) -> tuple[int, int]:
+    """Every wire under every prefix when its time has come, until ``stop``; how many, and the last stamp. Who holds ``turn``
+    holds the feed up: what it then sends is stamped when it is sent."""
     sent, stamp = 0, 0
     targets = list(prefixes)
     for wire in wires:
         ahead = wire.arrival_ts / 1000 - time.time()
         if stop.wait(max(0.0, ahead)):
             break
-        stamp = max(stamp, time.time_ns() // 1_000_000)
-        for prefix in targets:
-            producer.send(prefix + wire.topic, wire.value, wire.key, timestamp_ms=stamp)
+        with turn or nullcontext():
+            stamp = max(stamp, time.time_ns() // 1_000_000)
+            for prefix in targets:
+                producer.send(prefix + wire.topic, wire.value, wire.key, timestamp_ms=stamp)
         sent += 1
     producer.flush_acknowledged(30)
     return sent, stamp

@@ -3,8 +3,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from confluent_kafka import KafkaError
 
-from streams.embedded.broker import EmbeddedBroker
+from streams.embedded.broker import ApiKey, EmbeddedBroker
 from streams.errors import Mend
 from streams.kafka import (
     LogReader,
@@ -150,3 +151,18 @@ def test_a_broker_that_answers_tells_its_cluster(broker):
 def test_a_broker_that_does_not_answer_is_one_line(ask):
     with pytest.raises(Mend, match=r"127\.0\.0\.1:1: no Kafka broker answers .*; start one, or mend CITYWATCH_BROKER"):
         ask()
+
+
+def test_a_partition_whose_leader_is_not_known_yet_is_asked_again():
+    """A broker that was just started says so for a moment; a worker must not end for a person to mend it."""
+    with EmbeddedBroker({"city.try": 1}) as broker:
+        broker.fail_requests(ApiKey.LIST_OFFSETS, [KafkaError.NOT_LEADER_FOR_PARTITION] * 3)
+        with LogReader(broker.bootstrap, ["city.try"]) as reader:
+            assert reader.positions == {("city.try", 0): 0}
+
+
+def test_a_partition_that_stays_without_a_leader_is_no_broker_that_answers():
+    with EmbeddedBroker({"city.try": 1}) as broker:
+        broker.fail_requests(ApiKey.LIST_OFFSETS, [KafkaError.NOT_LEADER_FOR_PARTITION] * 200)
+        with pytest.raises(Mend, match="eader"):
+            LogReader(broker.bootstrap, ["city.try"], timeout_s=0.5)

@@ -162,9 +162,10 @@ def disk_full(patient: Patient) -> str:
 
 
 def broker_killed(patient: Patient) -> str:
-    patient.kafka.kill(1)
-    time.sleep(patient.rng.uniform(3.0, 8.0))
-    patient.kafka.restart(1)
+    with patient.nothing_arrives():
+        patient.kafka.kill(1)
+        time.sleep(patient.rng.uniform(3.0, 8.0))
+        patient.kafka.restart(1)
     ended = [code for process in patient.group.processes.values() if (code := process.poll()) is not None]
     assert not ended, (ended, patient.group.words())
     return "the only broker was killed and came back on its log; no worker ended"
@@ -172,20 +173,22 @@ def broker_killed(patient: Patient) -> str:
 
 def leader_killed(patient: Patient) -> str:
     node = patient.rng.randint(1, 3)
-    patient.kafka.kill(node)
-    time.sleep(patient.rng.uniform(4.0, 8.0))
-    patient.kafka.restart(node)
+    with patient.nothing_arrives():
+        patient.kafka.kill(node)
+        time.sleep(patient.rng.uniform(4.0, 8.0))
+        patient.kafka.restart(node)
     return f"node {node} of three, leader of a third of the partitions, was killed and came back"
 
 
 def network_cut(patient: Patient) -> str:
     """The lab runs in a network namespace of its own; its one interface goes down."""
     seconds = patient.rng.uniform(4.0, 8.0)
-    subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
-    try:
-        time.sleep(seconds)
-    finally:
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with patient.nothing_arrives():
+        subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
+        try:
+            time.sleep(seconds)
+        finally:
+            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     return f"every connection between workers, broker and Redis was dead for {seconds:.1f} s"
 
 

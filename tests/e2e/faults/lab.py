@@ -79,10 +79,10 @@ class Lab:
         settings = self._settings(scenario, folder)
         struck = WorkerGroup(broker, redis.url, f"{stamp}-struck.", folder, scenario.module, settings)
         calm = WorkerGroup(broker, calm_redis.url, f"{stamp}-calm.", folder)
-        patient = Patient(struck, redis, self.kafka, random.Random(seed), folder, scenario.workers)
         stack.callback(calm.close)
         stack.callback(struck.close)
         producer = stack.enter_context(Producer(broker))
+        patient = Patient(struck, redis, self.kafka, random.Random(seed), folder, scenario.workers, producer)
         groups = [struck, calm] if scenario.judged == "calm" else [struck]
         prefixes = [group.prefix for group in groups]
         city = small_city(CITY_SEED, EVERY_S)
@@ -95,7 +95,11 @@ class Lab:
         stop = threading.Event()
         stack.callback(stop.set)
         fed: list[tuple[int, int]] = []
-        feeder = threading.Thread(target=lambda: fed.append(feed_all(producer, city.stream(), prefixes, stop)), daemon=True)
+
+        def feed() -> None:
+            fed.append(feed_all(producer, city.stream(), prefixes, stop, patient.turn))
+
+        feeder = threading.Thread(target=feed, name="feeder", daemon=True)
         feeder.start()
         watched = not scenario.set_back and settings.get("CITYWATCH_CHECKPOINT_STORE") != "topic"
         marks = Marks(redis.url, struck.name)

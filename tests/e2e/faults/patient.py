@@ -9,12 +9,14 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from streams.embedded.redis import EmbeddedRedis, free_port
+from streams.kafka import Producer
 from tests.e2e.apache_kafka import ApacheKafka
 from tests.e2e.worker_group import WorkerGroup
 from topologies.checkpoints import RedisStore
@@ -71,8 +73,17 @@ class Patient:
     rng: random.Random
     folder: Path
     workers: int
-    #: Seconds the fault itself lasted, where it lasts: they are in the recovery time.
-    notes: list[str] = field(default_factory=list)
+    producer: Producer
+    #: Whoever holds it holds the feed up.
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextlib.contextmanager
+    def nothing_arrives(self) -> Iterator[None]:
+        """The feed is held up, and all it sent is in the log. The mirrored logs bear the producer's stamps: sent before an
+        outage and written after it, a record would have arrived before it, and time would have passed it by."""
+        with self.turn:
+            self.producer.flush_acknowledged(30)
+            yield
 
     def alive(self) -> list[int]:
         return [slot for slot, process in self.group.processes.items() if process.poll() is None]
