@@ -27,5 +27,6 @@ from detectors import stream_silence as stream_silence
 from detectors import stuck as stuck
 from detectors import threshold as threshold
 from detectors import trip_silence as trip_silence
+from detectors import unusual as unusual
 from detectors import vibration as vibration
 from detectors import video_persistence as video_persistence

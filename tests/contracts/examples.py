@@ -48,6 +48,11 @@ EXAMPLES: dict[str, list[Example]] = {
         Example({"warmup": 10, "adopt_after": 7, "side": "below"}),
         Example({"warmup": 10, "season": "day", "adopt_after": 5, "freeze": 3.0, "floor": 0.01}),
     ],
+    # One histogram of each tail and a day of ten-minute bins: the default detector may weigh 2 kB.
+    "unusual": [
+        Example({"warmup": 20}, bytes_per_slot=2000),
+        Example({"warmup": 20, "bound": 3.0, "noise_days": 0.01, "quiet": 3, "adopt_after": 30}, bytes_per_slot=2000),
+    ],
     "excess": [
         Example({"window_s": 60, "warmup": 5}, baseline=True),
         Example({"window_s": 600, "warmup": 3, "freeze": 0.1, "scale": "unit", "side": "both"}),

@@ -1,0 +1,50 @@
+"""Counter steps: a meter that only counts up is judged by its rate, everything else by its value.
+
+A series that has risen a hundred times in two hundred readings and never fallen is a counter (energy, volume, pulses). From
+then on its value is what it counts per second. A fall of a counter is a reset and says nothing; at the third reset the series
+was no counter after all, and is a plain one for good, as is every series that falls before it was taken for a counter.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detectors.base import Columns
+from streams.batch import Bool, Float64, Int32
+
+_ROWS = 200
+_RISES = 100
+_RESETS = 3
+_OPEN, COUNTER, _PLAIN = 0, 1, 2
+
+COLUMNS = {
+    "last": (np.float64, np.nan),
+    "kind": (np.uint8, _OPEN),
+    "steps": (np.uint16, 0),
+    "rises": (np.uint16, 0),
+    "resets": (np.uint8, 0),
+}
+
+
+def advance(state: Columns, slot: Int32, passed_s: Float64, value: Float64) -> tuple[Float64, Float64, Bool]:
+    """(what to judge, last value, which slots begin anew with it); NaN where there is nothing to judge in this row.
+
+    ``passed_s``: seconds since the last reading of the slot.
+    """
+    last = state["last"][slot]
+    state["last"][slot] = value
+    kind = state["kind"][slot]
+    if (kind == _PLAIN).all():
+        return value, last, np.zeros(len(slot), dtype=np.bool_)
+    fell, rose = value < last, value > last
+    steps = np.minimum(state["steps"][slot], _ROWS) + 1
+    rises = np.minimum(state["rises"][slot], _RISES) + rose
+    was = kind == COUNTER
+    resets = np.minimum(state["resets"][slot], _RESETS) + (was & fell)
+    counts = (kind == _OPEN) & ~fell & (steps >= _ROWS) & (rises >= _RISES)
+    plain = ((kind == _OPEN) & fell) | (was & (resets >= _RESETS))
+    state["kind"][slot] = np.where(counts, COUNTER, np.where(plain, _PLAIN, kind))
+    state["steps"][slot], state["rises"][slot], state["resets"][slot] = steps, rises, resets
+    rate = np.divide(value - last, passed_s, out=np.full(len(slot), np.nan), where=(passed_s > 0) & ~fell)
+    judged = np.where((was & ~plain) | counts, rate, value)
+    return judged, last, counts | (was & plain)

@@ -1,0 +1,58 @@
+"""Pace: how many readings a day a series has, and how far from usual mere noise gets at that pace.
+
+The usual interval is a running mean of the intervals between readings, where one counts at most three times the usual: gaps are
+gaps, not a slower series. Repeated and older times count nothing.
+
+:func:`reach` is the other half: noise of a hundred thousand readings goes further than noise of a hundred. A bound that
+Gaussian noise passes once in so many *days* must grow with the pace, or fast series would raise more false alarms a day.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detectors.base import Columns
+from streams.batch import Float64, Int32, Int64
+
+_FIRST_ROWS = 20
+_DAY_S = 86_400.0
+_NEVER = np.iinfo(np.int64).min
+
+COLUMNS = {
+    "last_ts": (np.int64, _NEVER),
+    "first_ts": (np.int64, _NEVER),
+    "interval": (np.float32, 0.0),
+    "intervals": (np.int32, 0),
+}
+
+
+def advance(state: Columns, slot: Int32, ts: Int64) -> tuple[Float64, Float64, Float64]:
+    """Take the rows' times: (readings a day, days since the first reading, usual intervals since the last reading)."""
+    last, first = state["last_ts"][slot], state["first_ts"][slot]
+    new = first == _NEVER
+    first = np.where(new, ts, first)
+    passed = np.where(new, 0, ts - np.where(new, ts, last)) / 1000.0
+    usual = state["interval"][slot].astype(np.float64)
+    count = state["intervals"][slot]
+    onward = passed > 0
+    counted = np.where(count > 0, np.minimum(passed, 3.0 * usual), passed)
+    rate = np.where(count < _FIRST_ROWS, 1.0 / (count + 1.0), 0.01)
+    now = np.where(onward, usual + (counted - usual) * rate, usual)
+    state["interval"][slot] = now
+    state["intervals"][slot] = np.where(onward, np.minimum(count, 2**30) + 1, count)
+    state["last_ts"][slot] = np.where(new, ts, np.maximum(ts, last))
+    state["first_ts"][slot] = first
+    interval = np.maximum(now, 1e-3)
+    return _DAY_S / interval, np.maximum(ts - first, 0) / (1000.0 * _DAY_S), np.maximum(passed, 0.0) / interval
+
+
+def reach(readings: Float64) -> Float64:
+    """Standard deviations that Gaussian noise passes, on either side, about once in so many readings.
+
+    The upper tail of the normal distribution, inverted to first order: within 0.05 from 100 readings on.
+
+    >>> [round(float(x), 2) for x in reach(np.array([370.4, 15_787.0, 1_744_278.0]))]
+    [2.98, 3.99, 5.0]
+    """
+    twice = 2.0 * np.log(np.maximum(readings, 3.0))
+    return np.sqrt(np.maximum(0.5, twice - np.log(np.maximum(1.0, twice - 1.0)) - 0.4516))
