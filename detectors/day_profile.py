@@ -20,8 +20,8 @@ from streams.batch import Bool, Float64, Int32, Int64
 BINS = 144
 _BIN_MS = 600_000
 _PER_HOUR = 6
-#: Readings the running level of the series is the mean of.
-_LEVEL_ROWS = 1000.0
+#: The running level follows about the last thirty readings: on its first day a series is judged by where it just was.
+_LEVEL_ROWS = 30.0
 _OF_HOUR = np.arange(_PER_HOUR, dtype=np.int64)
 #: The count of a bin stops here; no memory of it is longer.
 _MOST = 60_000

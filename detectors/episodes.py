@@ -65,14 +65,10 @@ class Judged:
         short: Float64,
         away: Float64,
         speaks: Bool,
-        young: Bool,
         quiet: int,
         adopt_after: int,
     ) -> None:
-        """``far``: rows that are further off than noise gets. ``short``, ``away``: short mean and deviation, in scales.
-
-        ``young`` series are not frozen: what they have seen is not yet what is usual.
-        """
+        """``far``: rows that are further off than noise gets. ``short``, ``away``: short mean and deviation, in scales."""
         episode, cried = state["episode"][slot], state["cried"][slot] * _CRIED_FADES
         self.bound = bound + cried
         off = np.abs(short) > AWAY
@@ -94,7 +90,7 @@ class Judged:
         episode = np.where(self.unusual, np.minimum(episode, _LONG) + 1, np.where(ordinary >= _OVER, 0, episode))
         self.running = episode
         self._regime(state, slot, short, away, off, adopt_after)
-        state["episode"][slot] = np.where(self.adopt | young, 0, episode)
+        state["episode"][slot] = np.where(self.adopt, 0, episode)
         state["ordinary"][slot] = ordinary
         state["since"][slot] = self.since
 

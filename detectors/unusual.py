@@ -31,7 +31,7 @@ from streams.batch import Batch, Bool, Float64, Int32, Int64
 _WEIGHTS = np.array([1.0, 1.0, 1.75, 0.5]) * 3.0 / 4.25
 _LONG_WEIGHT = 2.18
 _BEYOND_SEEN = 1.0
-#: Readings a day from which on each ten times more readings ask for two more of evidence.
+#: Readings a day from which on each ten times more readings ask for two more of evidence, up to two more.
 _BRISK = 288.0
 _BRISKER = 2.0
 #: Rows of the short mean and of the spread, and of the long mean.
@@ -52,6 +52,7 @@ _LARGEST = 1e30
 
 _LEARNED = {
     "anchor": (np.float64, np.nan),
+    "previous": (np.float64, np.nan),
     "low": (np.float32, np.inf),
     "high": (np.float32, -np.inf),
     "quantum": (np.float32, np.inf),
@@ -76,7 +77,7 @@ class UnusualParams(Params, frozen=True):
     """
 
     bound: Annotated[float, Meta(gt=0)] = 7.4
-    noise_days: Annotated[float, Meta(gt=0)] = 150.0
+    noise_days: Annotated[float, Meta(gt=0)] = 200.0
     warmup: Annotated[int, Meta(ge=20)] = 100
     memory: Annotated[float, Meta(ge=100)] = 3000.0
     profile_days: Annotated[float, Meta(ge=1)] = 10.0
@@ -127,7 +128,7 @@ class Unusual(Detector[UnusualParams]):
         if not judged.all():
             rows, slot, ts, value, x, last = (part[judged] for part in (rows, slot, ts, value, x, last))
             a_day, age, gap, passed = (part[judged] for part in (a_day, age, gap, passed))
-        told = self._judge(slot, ts, x, last, a_day, age, gap, good)
+        told = self._judge(slot, ts, x, a_day, age, gap, good)
         counts = self.state["kind"][slot] == counter_steps.COUNTER
         # What a counter is expected to show is its last value and the usual rate since.
         told.expected = np.where(counts, last + told.expected * passed, told.expected)
@@ -142,9 +143,7 @@ class Unusual(Detector[UnusualParams]):
         for name in _LEARNED:
             self.state[name][slot] = blank[name][0]
 
-    def _judge(
-        self, slot: Int32, ts: Int64, x: Float64, last: Float64, a_day: Float64, age: Float64, gap: Float64, good: bool
-    ) -> Told:
+    def _judge(self, slot: Int32, ts: Int64, x: Float64, a_day: Float64, age: Float64, gap: Float64, good: bool) -> Told:
         state, params = self.state, self.params
         anchor = state["anchor"][slot]
         first = anchor != anchor
@@ -163,11 +162,10 @@ class Unusual(Detector[UnusualParams]):
         raw = self._channels(slot, q, gap, ready)
         ranked = tails.Ranked(state, slot, raw, params.memory)
         evidence, channel, far, beyond = self._evidence(slot, x_off, ranked, raw, scale, rows, a_day, age)
-        bound = params.bound + _BRISKER * np.maximum(0.0, np.log10(a_day / _BRISK))
+        bound = params.bound + _BRISKER * np.clip(np.log10(a_day / _BRISK), 0.0, 1.0)
         speaks = ready & (rows >= params.warmup)
         if good:
             evidence = np.zeros_like(evidence)
-        young = (age < 1.0) | good
         short = np.where(ready, state["short"][slot], 0.0)
         seen = episodes.Judged(
             state,
@@ -179,17 +177,19 @@ class Unusual(Detector[UnusualParams]):
             short,
             q[:, 1],
             speaks,
-            young,
             params.quiet,
             params.adopt_after,
         )
-        self._learn(slot, at, x_off, ten, away, scale, rows, ready, a_day, seen, ranked, good)
-        self._bounds(slot, x_off, x, last)
+        # On its first day a series learns everything: what it has seen is not yet what is usual.
+        young = (age < 1.0) | good
+        self._learn(slot, at, x_off, ten, away, scale, rows, ready, a_day, seen, ranked, young, good)
+        self._bounds(slot, x_off, x)
 
         strength = np.minimum(evidence / seen.bound, far)
         score = strength / (1.0 + strength)
         score = np.where(seen.told, np.maximum(score, 0.5), np.minimum(score, 0.45))
-        measure = np.where(seen.unusual, np.maximum(strength, 1.0), np.minimum(strength, 0.99))
+        on = seen.unusual | ((seen.running > 0) & (far >= 1.0))
+        measure = np.where(on, np.maximum(strength, 1.0), np.minimum(strength, 0.99))
         silent = rows < params.warmup
         return Told(
             np.where(silent, np.nan, measure),
@@ -255,8 +255,8 @@ class Unusual(Detector[UnusualParams]):
         demand = np.clip(_FIRST_DAY - (_FIRST_DAY - 1.0) * (age - 1.0), 1.0, _FIRST_DAY)
         noise = pace.reach(a_day * params.noise_days)
         far = sizes.max(axis=1) * _SIGMAS / noise
-        # A mean of a hundred rows has a thirtieth of the chances to stray.
-        far_long = ranked.size[:, tails.LONG] * _SIGMAS / pace.reach(a_day * params.noise_days * 3.0 / _LONG)
+        # A mean of a hundred rows has a fiftieth of the chances to stray.
+        far_long = ranked.size[:, tails.LONG] * _SIGMAS / pace.reach(a_day * params.noise_days * 2.0 / _LONG)
         return evidence, channel, np.where(by_long, np.maximum(far, far_long), far) / demand, beyond
 
     def _learn(
@@ -272,20 +272,21 @@ class Unusual(Detector[UnusualParams]):
         a_day: Float64,
         seen: episodes.Judged,
         ranked: tails.Ranked,
+        young: Bool,
         good: bool,
     ) -> None:
         state, params = self.state, self.params
-        learned = seen.running <= episodes.LEARNED_ROWS
+        learned = (seen.running <= episodes.LEARNED_ROWS) | young
         counted = ready & learned
         ranked.count(state, slot, params.memory, counted, counted)
         size = np.abs(away)
-        limit = np.where(ready[:, None] & (not good), _CLIP * scale, np.inf)
-        frozen = ready & seen.unusual & (size[:, 1] > params.freeze * scale[:, 1])
+        limit = np.where(ready[:, None], _CLIP * scale, np.inf)
+        frozen = ready & seen.unusual & (not good) & (size[:, 1] > params.freeze * scale[:, 1])
         take = learned & ~frozen
         day_profile.learn(
             state, slot, at, x_off, ten, np.clip(away[:, 1], -limit[:, 1], limit[:, 1]), a_day, params.profile_days, take
         )
-        moves = learned & ~(ready & seen.unusual) & (rows > 0)
+        moves = learned & ~(ready & seen.unusual & (not good)) & (rows > 0)
         share = 1.0 / np.minimum(np.maximum(rows[moves], 1), _SCALE_ROWS)
         state["scale"][slot[moves]] += (np.minimum(size, limit)[moves] - scale[moves]) * share[:, None]
         state["rows"][slot] = np.where(learned, np.minimum(rows, 2**30) + 1, rows)
@@ -296,12 +297,13 @@ class Unusual(Detector[UnusualParams]):
             state["short"][which], state["spread"][which], state["long"][which] = 0.0, 1.0, 0.0
             tails.forget_beyond(state, which, params.freeze)
 
-    def _bounds(self, slot: Int32, x_off: Float64, x: Float64, last: Float64) -> None:
+    def _bounds(self, slot: Int32, x_off: Float64, x: Float64) -> None:
         """Lowest and highest seen, and the smallest step between two readings that ever was."""
         state = self.state
         state["low"][slot] = np.minimum(state["low"][slot], x_off)
         state["high"][slot] = np.maximum(state["high"][slot], x_off)
-        step = np.abs(x - last)
+        step = np.abs(x - state["previous"][slot])
+        state["previous"][slot] = x
         state["quantum"][slot] = np.where(step > 0, np.minimum(state["quantum"][slot], step), state["quantum"][slot])
 
 
