@@ -34,6 +34,7 @@ _BEYOND_SEEN = 1.0
 #: Readings a day from which on each ten times more readings ask for two more of evidence, up to two more.
 _BRISK = 288.0
 _BRISKER = 2.0
+_LEANING = 144.0
 #: Rows of the short mean and of the spread, and of the long mean.
 _SHORT, _LONG = 12.0, 100.0
 #: A single row counts in the short mean as at most so many scales, in the long mean as at most half of it.
@@ -77,7 +78,7 @@ class UnusualParams(Params, frozen=True):
     """
 
     bound: Annotated[float, Meta(gt=0)] = 7.4
-    noise_days: Annotated[float, Meta(gt=0)] = 200.0
+    noise_days: Annotated[float, Meta(gt=0)] = 150.0
     warmup: Annotated[int, Meta(ge=20)] = 100
     memory: Annotated[float, Meta(ge=100)] = 3000.0
     profile_days: Annotated[float, Meta(ge=1)] = 10.0
@@ -253,10 +254,11 @@ class Unusual(Detector[UnusualParams]):
         fine = np.divide(unit, quantum, out=np.ones_like(unit), where=unit < quantum)
         sizes = ranked.size[:, :3] * np.stack([fine[:, 0], fine[:, 1], fine[:, 1]], axis=1)
         demand = np.clip(_FIRST_DAY - (_FIRST_DAY - 1.0) * (age - 1.0), 1.0, _FIRST_DAY)
-        noise = pace.reach(a_day * params.noise_days)
+        # Readings faster than ten minutes lean on each other, and real trouble is far off: their noise gets a wider berth.
+        noise = pace.reach(a_day * params.noise_days * np.maximum(1.0, a_day / _LEANING) ** 2)
         far = sizes.max(axis=1) * _SIGMAS / noise
-        # A mean of a hundred rows has a fiftieth of the chances to stray.
-        far_long = ranked.size[:, tails.LONG] * _SIGMAS / pace.reach(a_day * params.noise_days * 2.0 / _LONG)
+        # A mean of a hundred rows has a thirtieth of the chances to stray.
+        far_long = ranked.size[:, tails.LONG] * _SIGMAS / pace.reach(a_day * params.noise_days * 3.0 / _LONG)
         return evidence, channel, np.where(by_long, np.maximum(far, far_long), far) / demand, beyond
 
     def _learn(
