@@ -52,7 +52,7 @@ def reach(readings: Float64) -> Float64:
     The upper tail of the normal distribution, inverted to first order: within 0.05 from 100 readings on.
 
     >>> [round(float(x), 2) for x in reach(np.array([370.4, 15_787.0, 1_744_278.0]))]
-    [2.98, 3.99, 5.0]
+    [3.0, 4.0, 5.0]
     """
     twice = 2.0 * np.log(np.maximum(readings, 3.0))
     return np.sqrt(np.maximum(0.5, twice - np.log(np.maximum(1.0, twice - 1.0)) - 0.4516))
