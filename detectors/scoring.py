@@ -25,7 +25,7 @@ from streams.errors import Mend
 from streams.records import Reading
 
 #: Detector of a single series; the one constant to change.
-DEFAULT_DETECTOR = "robust_z"
+DEFAULT_DETECTOR = "unusual"
 FLAG_AT = 0.5
 
 _WEEK_MS = 7 * 86_400_000
