@@ -228,6 +228,8 @@ FIGURES: tuple[Figure, ...] = (
     Figure("trip_silence", "a real drive; its fixes from 16:04 to 16:14 are left out by hand", drive(
            lambda i, r: None if between(i, 420, 740) else replace(r, load_state="full")), {"after_s": 300.0}, "km/h", "s",
            300.0, speed, stream="vehicle", facts={"kind": "muck_truck"}),
+    Figure("unusual", "taxis of New York each half hour (NAB): marathon, holidays, snow storm", taxis, {}, "trips",
+           "evidence over its bound", 1.0),
     Figure("vibration", "strain of a test bridge at 100 Hz while a load moves over it", bridge,
            {"rows": 128, "warmup": 10, "feature": "both"}, "um/m", "usual deviations", 8.0),
     Figure("video_persistence", "people who pick something up before one camera (MEVA)", scenes, {"window_s": 60.0},
