@@ -2,6 +2,8 @@
 
 ``HAZARDS`` and ``HARMLESS`` were measured once before anybody looked at an answer; what they then showed was mended by whole
 groups of words. Spelling slips, traditional characters, full-width letters and both languages are on purpose.
+
+``LATER`` and ``LATER_HARMLESS`` were written after all mending, and nothing was mended for them.
 """
 
 from __future__ import annotations
@@ -278,4 +280,78 @@ HARMLESS: list[str] = [
     "There's no fire, my toast just burned",
     "I dialled the wrong number, sorry",
     "My bike was stolen near the station, where do I report it?",
+]
+
+LATER: list[tuple[str, str]] = [
+    ("上楼的时候一股子呛人的瓦斯味，怕点灯就炸", "gas"),
+    ("The whole corridor smells like somebody left the gas on, we opened all windows", "gas"),
+    ("院墙根底下的水管滋水，滋得跟喷泉似的", "water"),
+    ("拧开龙头哗啦一下全是铁锈水", "water"),
+    ("粪水从井盖缝里咕噜咕噜往上拱", "drainage"),
+    ("Our kitchen sink is spitting out black sewage", "drainage"),
+    ("学校门前那段路水都能划船了，校车开不进来", "ponding"),
+    ("The low stretch by the depot is a lake, two cars have died in it", "ponding"),
+    ("河里浪头已经打到路上来了，堤边的石头掉了好几块", "flood"),
+    ("Water is coming through the levee behind the allotments", "flood"),
+    ("地底下的暖气管炸开花了，白汽冲得老高", "heat"),
+    ("屋里冷得像冰窖，暖气摸上去一点儿热乎气没有", "heat"),
+    ("跨河那座桥的栏杆断了好几米，底下还裂了缝", "bridge"),
+    ("A barge has just scraped the bridge pillar and bits came off", "bridge"),
+    ("非机动车道上一个井口敞着，里头黑乎乎的", "cover"),
+    ("Somebody has taken the drain grate and there's a nasty hole by the kerb", "cover"),
+    ("晚上这条路伸手不见五指，灯全瞎了", "lighting"),
+    ("碰了一下那根灯杆，胳膊麻到肩膀", "lighting"),
+    ("路口的地面往下坐了一大截，底下掏空了", "road"),
+    ("The bus stop pavement has sunk half a metre overnight", "road"),
+    ("楼顶那块铁皮招牌被吹得哐哐响，眼看要飞下来", "structure"),
+    ("一棵电线杆歪到马路中间了，线绷得紧紧的", "structure"),
+    ("挖机半夜两点还突突突的，整栋楼跟着抖", "site"),
+    ("A steel beam is hanging from the crane right above the bus lane", "site"),
+    ("有大卡车趁天黑把一车车的土倾进河沟里", "muck"),
+    ("前面那辆拉渣的车石块直往下蹦，后面车都躲着开", "muck"),
+    ("桶都冒尖了，剩饭剩菜流一地，招了一堆老鼠", "sanitation"),
+    ("Nobody has picked up the rubbish in our lane for a week", "sanitation"),
+    ("小贩把人行道堵得水泄不通，老人只好走车道", "order"),
+    ("消防车要走的那条道让一溜私家车给堵了", "order"),
+    ("六楼厨房窜出火来了，窗户玻璃都烧炸了", "fire"),
+    ("Flames are licking out of the lorry on the slip road", "fire"),
+    ("农药厂那头飘过来一股辣眼睛的黄雾", "hazard_source"),
+    ("A lorry full of acid drums has tipped over and it's fizzing on the asphalt", "hazard_source"),
+]
+
+LATER_HARMLESS: list[str] = [
+    "燃气公司通知安检，能约到周末吗",
+    "麻烦查下我们单元的水费为啥比上月多一倍",
+    "听说要统一换智能水表，什么时候轮到我们",
+    "想给孩子班上借几个灭火器做展示",
+    "化粪池清掏一次收多少钱",
+    "昨晚桥下那滩水今早就没了，告诉你们一下",
+    "上礼拜报的路灯修了，亮堂多了，谢谢",
+    "我想问问塔吊操作证在哪里考",
+    "井盖上刻的字是什么意思",
+    "渣土车从几点到几点允许进城",
+    "电视里演的那个爆炸案是真事吗",
+    "要是家里着火了该先打119还是先跑",
+    "社区下周四搞燃气泄漏应急演练，欢迎参加",
+    "没漏气，是我闻错了，不好意思",
+    "请帮忙撤销我上午报的噪音投诉",
+    "能不能在河堤边装几盏路灯",
+    "小区门口停车位怎么租",
+    "投诉热线客服听不懂普通话",
+    "去年水淹车的理赔款还没下来，找谁问",
+    "隔壁省的化工厂出事了，咱们这空气有影响吗",
+    "暖气片要不要自己放气",
+    "消防通道的黄线多久重画一次",
+    "Could someone tell me when the gas meter will be read?",
+    "Is the water in the fountain recycled?",
+    "The blocked drain from last week is fine now, cheers",
+    "How do I get a sticker for bulky rubbish?",
+    "I heard a rumour about a dam, surely that's nonsense?",
+    "We'd love a pedestrian bridge over the canal one day",
+    "My fire insurance wants the report number of the June fire",
+    "The school will burn a wooden figure at the festival, it is registered",
+    "Who do I thank for repairing the street lamp so fast?",
+    "What is the speed limit for dump trucks in town?",
+    "If the heating fails in winter, is there a shelter?",
+    "Please cancel the crew, the smell was my neighbour's cooking",
 ]
