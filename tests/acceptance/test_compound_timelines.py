@@ -336,3 +336,13 @@ def test_complaints_join_the_meter_of_the_site() -> None:
         until=900,
     )
     assert [one.category for one in found.values()] == ["site"]
+
+
+def test_a_meter_takes_over_what_the_neighbours_opened() -> None:
+    found, _ = after(
+        (0, say("site-complaint-call", "A", (50.0, 0.0))),
+        (100, say("site-complaint-call", "B", (80.0, 0.0))),
+        (500, say("site-noise", "N-1")),
+        until=900,
+    )
+    assert [sorted(piece.entity for piece in one.evidence) for one in found.values()] == [["A", "B", "N-1"]]
