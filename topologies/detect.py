@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.fences import FenceSet
 from detectors.rulebook import RuleBook
 from streams.batch import Batch, Int64, RawBatch, rounds
 from streams.errors import Mend
@@ -26,7 +25,7 @@ from streams.registry import Registry
 from streams.topics import stream_of
 from topologies.account import before, stated
 from topologies.regroup import regroup
-from topologies.rule_context import Context
+from topologies.rule_context import Context, fences_of
 from topologies.rule_runner import RuleRunner
 from topologies.settings_stages import DetectSettings
 from topologies.shard import Found, Shard
@@ -91,7 +90,7 @@ class DetectStage:
         self.rules, self.registry = rules, registry
         self.shard = Shard(stream, partition, registry, self.settings, gate_settings)
         live_ms = round(self.settings.live_limit_s.get(stream, 86_400.0) * 1000)
-        self.context = Context(topic, self.settings.default_city, live_ms, registry.revision, _fences(registry))
+        self.context = Context(topic, self.settings.default_city, live_ms, registry.revision, fences_of(registry))
         self.watched = Watched()
         self.clock: int | None = None
         self._switches = 0
@@ -143,7 +142,7 @@ class DetectStage:
         if registry is not None:
             self.registry = registry
             self.context.registry_revision = registry.revision
-            self.context.fences = _fences(registry)
+            self.context.fences = fences_of(registry)
             self._cities = self._all_cities()
             for runner in self.watched.runners:
                 runner.registry_changed()
@@ -395,10 +394,3 @@ class DetectStage:
             series = stage.shard.facts[slot]
             stage.watched.note(slot, series)
         return stage
-
-
-def _fences(registry: Registry) -> FenceSet:
-    """Of sites, and those drawn in the attributes of the vehicles and persons they concern."""
-    kinds = ("site", "vehicle", "person")
-    found = (registry.asset(facts.asset_id) for kind in kinds for facts in registry.assets(kind))
-    return FenceSet.from_assets(asset for asset in found if asset is not None)

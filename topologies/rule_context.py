@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from detectors.fences import FenceSet
 from streams.records import Signal
+from streams.registry import Registry
 
 TICK_MS = 1000
 #: A row longer on its way than this says nothing of whether the stream is heard now.
@@ -45,3 +47,10 @@ class Context:
 
 def tick_order(offset: int, tick: int, place: int) -> Order:
     return (offset, tick, 0, place, 0)
+
+
+def fences_of(registry: Registry) -> FenceSet:
+    """Of sites, and those drawn in the attributes of the vehicles and persons they concern."""
+    kinds = ("site", "vehicle", "person")
+    found = (registry.asset(facts.asset_id) for kind in kinds for facts in registry.assets(kind))
+    return FenceSet.from_assets(asset for asset in found if asset is not None)
