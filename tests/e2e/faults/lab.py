@@ -154,16 +154,10 @@ class Lab:
             for name in ("rules", "rules-before"):
                 shutil.copytree(RULES, folder / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
             settings["CITYWATCH_RULES"] = str(folder / "rules")
-        if "faketime" in scenario.needs:
+        if scenario.module.endswith("stepped_worker"):
             clock = folder / "clock"
-            clock.write_text("+0")
-            settings |= {
-                "LD_PRELOAD": str(needs.faketime_library()),
-                "FAKETIME_TIMESTAMP_FILE": str(clock),
-                "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "DONT_FAKE_MONOTONIC": "1",
-            }
+            clock.write_text("0")
+            settings["CITYWATCH_CLOCK_FILE"] = str(clock)
         return settings
 
     def _told(self, prefixes: list[str], horizon: int, groups: list[WorkerGroup]) -> dict[str, Told]:

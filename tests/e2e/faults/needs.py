@@ -9,14 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
-def faketime_library() -> Path | None:
-    return next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
-
-
-def faketime() -> str | None:
-    return None if faketime_library() else "libfaketime is missing (Debian: apt-get install faketime)"
-
-
 def tmpfs() -> str | None:
     return None if os.geteuid() == 0 and shutil.which("mount") else "only root can mount a small file system"
 
@@ -29,7 +21,7 @@ def namespace() -> str | None:
     return None
 
 
-CHECKS: Mapping[str, Callable[[], str | None]] = {"faketime": faketime, "tmpfs": tmpfs, "namespace": namespace}
+CHECKS: Mapping[str, Callable[[], str | None]] = {"tmpfs": tmpfs, "namespace": namespace}
 
 
 def mounted(folder: Path, megabytes: int) -> Path:

@@ -58,7 +58,8 @@ SCENARIOS = (
         "network-cut", "every connection cut for seconds", injuries.network_cut, needs=("namespace",)
     ),
     Scenario("sink-hangs", "a sink that hangs", injuries.sink_hangs, settings=TOPIC),
-    Scenario("clock-stepped", "the worker's clock stepped by an hour and back", injuries.clock_stepped, needs=("faketime",)),
+    Scenario("clock-stepped", "the worker's clock stepped by an hour and back", injuries.clock_stepped,
+        module="tests.e2e.apps.stepped_worker"),
     Scenario(
         "rules-reload", "rules read again, worker killed −9 in the switch", injuries.reload_and_die, settings=SELDOM,
         judged="verify",
