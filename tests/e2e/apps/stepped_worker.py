@@ -12,15 +12,14 @@ import threading
 import time
 from pathlib import Path
 
-OFFSET_FILE = Path(os.environ.pop("CITYWATCH_CLOCK_FILE"))
 _time, _time_ns = time.time, time.time_ns
 _offset_s = 0
 
 
-def follow() -> None:
+def follow(offset_file: Path) -> None:
     global _offset_s
     while True:
-        _offset_s = int(OFFSET_FILE.read_text() or 0)
+        _offset_s = int(offset_file.read_text() or 0)
         time.sleep(0.1)
 
 
@@ -33,8 +32,10 @@ def stepped_time_ns() -> int:
 
 
 if __name__ == "__main__":
+    # The worker refuses settings it does not know.
+    offset_file = Path(os.environ.pop("CITYWATCH_CLOCK_FILE"))
     time.time, time.time_ns = stepped_time, stepped_time_ns
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=follow, args=(offset_file,), daemon=True).start()
     import citywatch
 
     sys.exit(citywatch.main(sys.argv[1:]))
