@@ -34,11 +34,13 @@ def advance(state: Columns, slot: Int32, passed_s: Float64, value: Float64) -> t
     last = state["last"][slot]
     state["last"][slot] = value
     kind = state["kind"][slot]
-    if (kind == _PLAIN).all():
+    undecided = kind != _PLAIN
+    if not undecided.any():
         return value, last, np.zeros(len(slot), dtype=np.bool_)
     fell, rose = value < last, value > last
-    steps = np.minimum(state["steps"][slot], _ROWS) + 1
-    rises = np.minimum(state["rises"][slot], _RISES) + rose
+    # A plain series counts no further, whoever shares its batch.
+    steps = np.minimum(state["steps"][slot], _ROWS) + undecided
+    rises = np.minimum(state["rises"][slot], _RISES) + (undecided & rose)
     was = kind == COUNTER
     resets = np.minimum(state["resets"][slot], _RESETS) + (was & fell)
     counts = (kind == _OPEN) & ~fell & (steps >= _ROWS) & (rises >= _RISES)

@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Any
 
 import msgspec
-import numpy as np
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +16,7 @@ from detectors.rulebook import RuleBook
 from streams.batch import RawBatch
 from streams.records import Asset, Signal
 from streams.registry import Registry
+from tests.contracts.rows import alike
 from topologies.detect import DetectStage
 from topologies.settings_stages import DetectSettings
 
@@ -107,16 +107,6 @@ def _raw(stream: str, rows: list[tuple[int, bytes | None]]) -> RawBatch:
     )
 
 
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-    return bool(a == b) or (a != a and b != b)
-
-
 def _run(stream: str, rows: list[tuple[int, bytes | None]], cuts: list[int], restart: bool = False) -> tuple[Any, ...]:
     stage = DetectStage(TOPIC[stream], 0, BOOK, REGISTRY, SETTINGS)
     raw = _raw(stream, rows)
@@ -145,7 +135,7 @@ def test_signals_outcomes_and_state_do_not_depend_on_where_batches_are_cut(strea
     cuts = sorted(data.draw(st.sets(st.integers(1, max(1, len(rows) - 1)), max_size=4)) - {len(rows)})
     whole, cut = _run(stream, rows, []), _run(stream, rows, cuts)
     for name, a, b in zip(("signals", "dead", "quarantined", "regrouped", "outcomes", "state"), whole, cut, strict=True):
-        assert _same(a, b), name
+        assert alike(a, b), name
 
 
 @pytest.mark.parametrize("stream", ["sensor", "vehicle", "video", "hotline"])
@@ -155,7 +145,7 @@ def test_a_stage_restored_from_its_snapshot_goes_on_as_if_nothing_had_happened(s
     rows = data.draw(records(stream))
     cut = [len(rows) // 2] if len(rows) > 1 else []
     whole, again = _run(stream, rows, []), _run(stream, rows, cut, restart=True)
-    assert _same(whole[:5], again[:5])
+    assert alike(whole[:5], again[:5])
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -192,7 +182,7 @@ def test_whose_silence_it_is_does_not_depend_on_where_batches_are_cut(data: st.D
     cuts = sorted(data.draw(st.sets(st.integers(1, len(rows) - 1), max_size=4)))
     whole, cut = _run("sensor", rows, []), _run("sensor", rows, cuts, restart=True)
     assert any(one.get("outage") == "stream" or one.get("rule") == "platform-stream-silent" for one in whole[0])
-    assert _same(whole[:5], cut[:5])
+    assert alike(whole[:5], cut[:5])
 
 
 def _reading(sensor: str, ts: int) -> bytes:
