@@ -184,6 +184,23 @@ def test_a_store_whose_last_write_is_in_doubt_looks_before_it_writes(open_store)
         store.write(checkpoint(mark=6, generation=generation))
 
 
+def test_a_topic_that_grew_while_its_end_was_asked_for_has_lost_nothing(store, monkeypatch):
+    """Another thread reads beyond an answer that came late."""
+    store.write(checkpoint(mark=5))
+    asked, late = store._log._end, []
+
+    def answered_late(partition):
+        end = asked(partition)
+        if not late:
+            late.append(end)
+            store.write(checkpoint(mark=6))
+            assert store.read(KEY).mark == 6
+        return end
+
+    monkeypatch.setattr(store._log, "_end", answered_late)
+    assert store.read(KEY).mark == 6
+
+
 def test_namespaces_do_not_see_each_other(apache, topic, store):
     store.write(checkpoint())
     with contextlib.closing(TopicStore(apache.bootstrap, topic, f"other{time.time_ns()}")) as other:

@@ -164,11 +164,13 @@ class TopicLog:
 
     def _follow(self, partitions: Any) -> None:
         self.partitions()
+        with self._lock:
+            reached = dict(self._positions)  # Before the ends are asked for: other threads read on meanwhile.
         ends = {partition: self._end(partition) for partition in partitions}
         for partition, end in ends.items():
-            if end < self._positions.get(partition, 0):
+            if end < reached.get(partition, 0):
                 raise Mend(
-                    f"ends at {end} and had reached {self._positions[partition]}: it lost records or was made anew",
+                    f"ends at {end} and had reached {reached[partition]}: it lost records or was made anew",
                     where=f"{self.topic}/{partition}",
                     mend="start the worker again; where it refuses then, use `citywatch worker --rebuild-from TIME`",
                 )
