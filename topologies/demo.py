@@ -21,7 +21,7 @@ import orjson
 from alert_sinks import terminal
 from replay.feeder import feed_live, send_registry
 from replay.simulate import City
-from replay.simulate.hazards import RECIPES
+from replay.simulate.hazards import LEARNED_MIN, RECIPES
 from replay.truth import judge
 from streams.errors import Mend
 from streams.kafka import LogReader, Producer
@@ -51,7 +51,7 @@ def city_of(seed: int, start_ts: int, scenario: str) -> City:
     if scenario == "quiet":
         plan: Sequence[tuple[str, float]] = ()
     elif scenario == "live":
-        names = list(RECIPES)
+        names = [name for name in RECIPES if LEARNED_MIN[name] < 60 * HOURS]
         later = [(name, 60.0 + ROUND_S * (r + i / len(names))) for r in range(ROUNDS) for i, name in enumerate(names)]
         plan = [*OPENING, *later]
     else:

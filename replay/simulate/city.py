@@ -78,7 +78,10 @@ class City:
             max(0, len(f"{s.sensor_kind.step:.6f}".rstrip("0").split(".")[1])) for s in self.layout.sensors if s.sensor_kind
         ]
         self._decimals = decimals
-        self._bent = {bend.sensor for hazard in self.hazards for bend in hazard.bends}
+        self._shown = {effect.sensor for hazard in self.hazards for effect in (*hazard.bends, *hazard.losses)}
+        for hazard in self.hazards:
+            for setback in hazard.setbacks:
+                self._rhythm.set_back(setback.sensor, setback.at_ts, setback.share)
 
     def _plan(self, rng: np.random.Generator, names: list[str], at_s: Sequence[float] | None, quiet_s: float) -> list[Hazard]:
         unknown = sorted(set(names) - set(RECIPES))
@@ -139,14 +142,18 @@ class City:
     def _readings(self, start: int, stop: int, active: Sequence[Hazard]) -> Iterator[Wire]:
         bends = [b for h in active for b in h.bends if b.from_ts < stop and start < b.to_ts]
         hushes = [q for h in active for q in h.hushes if q.from_ts < stop and start < q.to_ts]
+        losses = [loss for h in active for loss in h.losses if loss.from_ts < stop and start < loss.to_ts]
         bent = {bend.sensor for bend in bends}
         sent = 0
         for drawn in self._rhythm.between(start, stop):
             interval = self._rhythm.intervals[drawn.index]
             # A hazard must not be undone by an accidental gap of the very sensor that shows it.
-            keep = self._network.kept(drawn.index, drawn.ts, interval) | np.isin(drawn.index, list(self._bent))
+            keep = self._network.kept(drawn.index, drawn.ts, interval) | np.isin(drawn.index, list(self._shown))
             for hush in hushes:
                 keep &= ~(np.isin(drawn.index, list(hush.sensors)) & (drawn.ts >= hush.from_ts) & (drawn.ts < hush.to_ts))
+            for loss in losses:
+                own = drawn.index == loss.sensor
+                keep[own] &= loss.passes(drawn.ts[own], self._rhythm.interval_ms(loss.sensor))
             if bent:
                 for bend in bends:
                     keep &= ~((drawn.index == bend.sensor) & (drawn.ts >= bend.from_ts) & (drawn.ts < bend.to_ts))

@@ -50,6 +50,8 @@ class Kind:
     limits: dict[str, Any] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     group: str | None = None
+    #: The sensor is a meter: its value is the running total of a rate per hour, which base, noise and bounds speak of.
+    counts: bool = False
 
 
 def kinds() -> list[Kind]:

@@ -1,4 +1,4 @@
-"""Normal values of every sensor: a base, a day, a week, and autoregressive noise within physical bounds.
+"""Normal values of every sensor: a base, a day, a week, and autoregressive noise within physical bounds; meters add them up.
 
 All sensors of one interval are drawn in one numpy step; a sensor's phase within its interval is fixed, so load is even.
 """
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.simulate.layout import Place
+from replay.simulate.layout import REGISTERED_FROM, Place
 
+HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 LOCAL_OFFSET_MS = 8 * 3_600_000  # China Standard Time, no daylight saving
+_NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(slots=True)
@@ -50,11 +52,20 @@ class Rhythm:
         self._residual = rng.normal(0.0, 1.0, len(sensors)) * self._noise
         self._innovation = self._noise * np.sqrt(np.maximum(1e-9, 1.0 - self._memory**2))
         self.normal = self._base.copy()
+        self._counts = column("counts").astype(np.bool_)
+        # Every meter has run at its usual rate since it was registered.
+        self._total = self._base * (start_ts - REGISTERED_FROM) / HOUR_MS
+        self._setback_at = np.full(len(sensors), _NEVER, dtype=np.int64)
+        self._setback_share = np.zeros(len(sensors))
         self._classes = [np.flatnonzero(self.intervals == step) for step in np.unique(self.intervals)]
 
     def interval_ms(self, index: int) -> int:
         """Reporting interval of one sensor."""
         return int(self.intervals[index])
+
+    def set_back(self, index: int, at_ts: int, share: float) -> None:
+        """The meter ``index`` forgets ``share`` of its count before its first reading from ``at_ts`` on, once."""
+        self._setback_at[index], self._setback_share[index] = at_ts, share
 
     def between(self, from_ts: int, to_ts: int) -> Iterator[Drawn]:
         """Readings with ``from_ts`` ≤ ts < ``to_ts``, grid step by grid step."""
@@ -81,6 +92,18 @@ class Rhythm:
         week = np.where(((ts + LOCAL_OFFSET_MS) // DAY_MS + 3) % 7 >= 5, 1.0, 0.0)
         value = self._base[index] * (1.0 + self._daily[index] * rhythm + self._weekly[index] * week) + residual
         value = np.clip(value, self._floor[index], self._ceiling[index])
+        meters = self._counts[index]
+        if meters.any():
+            value[meters] = self._counted(index[meters], ts[meters], value[meters])
         value = np.round(value / self._step[index]) * self._step[index]
         self.normal[index] = value
         return value
+
+    def _counted(self, index: NDArray[np.int64], ts: NDArray[np.int64], per_hour: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What meters read at ``ts``, one interval at this rate after their last reading."""
+        due = ts >= self._setback_at[index]
+        total = self._total[index] * np.where(due, 1.0 - self._setback_share[index], 1.0)
+        self._setback_at[index[due]] = _NEVER
+        total += per_hour * self.intervals[index] / HOUR_MS
+        self._total[index] = total
+        return total
