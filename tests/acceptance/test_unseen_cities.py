@@ -23,7 +23,7 @@ UNSEEN = (730_211, 184_467, 911_003, 402_929, 655_360)
 #: Rules that open nothing (shadow) or cannot speak of a simulated city: what its assets lack is said beside each.
 NOT_IN_A_CITY = {
     "platform-stream-silent": "all four streams of a simulated city go on to its end",
-    "device-drift": "what is usual between neighbours takes it a week; test_a_drifting_sensor.py shows it",
+    "device-drift": "what is usual between neighbours takes it a week to know; test_a_drifting_sensor.py gives it one",
 }
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
+import numpy as np
 import orjson
 import pytest
 
 from replay.simulate import City
-from replay.simulate.effects import plateau
+from replay.simulate.effects import creep, plateau
 from replay.simulate.export import with_arrival, write_jsonl
+from replay.simulate.faults import FaultRates
 from replay.simulate.hazards import RECIPES
 from replay.simulate.layout import distance_m
 
@@ -77,6 +80,46 @@ def test_a_hushed_sensor_says_nothing() -> None:
     truth = city.truth[0]
     times = [orjson.loads(w.value)["ts"] for w in city.stream() if w.key == truth["entities"][0].encode()]
     assert times and not [ts for ts in times if truth["from_ts"] <= ts < truth["to_ts"]]
+
+
+def readings(city: City, sensor: str) -> list[tuple[int, float]]:
+    """(ts, value) of one sensor in order of event time, each reading once."""
+    rows = (orjson.loads(w.value) for w in city.stream() if w.key == sensor.encode())
+    return sorted({(row["ts"], row["value"]) for row in rows})
+
+
+def test_a_lossy_sensor_loses_its_share_and_is_never_silent() -> None:
+    city = small(hours=3.0, recipes=("DEV-01-LOSS",), at_s=(1_800.0,), faults=FaultRates(0, 0, 0, 0))
+    hazard = city.hazards[0]
+    times = [ts for ts, _ in readings(city, hazard.entities[0])]
+    steps = np.diff([ts for ts in times if ts >= hazard.from_ts])
+    assert set(np.diff([ts for ts in times if ts < hazard.from_ts])) == {60_000}
+    assert set(steps) <= {120_000, 180_000}
+    assert 60_000 / steps.mean() == pytest.approx(hazard.losses[0].kept, abs=0.02)
+
+
+def test_a_meter_only_rises_but_for_its_setback() -> None:
+    city = small(hours=3.0, recipes=("DEV-02-METER",), at_s=(3_600.0,), faults=FaultRates(0, 0, 0, 0))
+    hazard = city.hazards[0]
+    rows = readings(city, hazard.entities[0])
+    falls = [(b, 1 - y / x) for (_, x), (b, y) in pairwise(rows) if y < x]
+    assert len(rows) == 180 and len(falls) == 1
+    assert 0 <= falls[0][0] - hazard.from_ts < 60_000
+    assert falls[0][1] == pytest.approx(hazard.setbacks[0].share, rel=0.01)
+
+
+def test_a_shaking_billboard_shakes_three_to_six_times_as_much() -> None:
+    city = small(hours=3.0, recipes=("ADV-01-SWAY",), at_s=(3_600.0,))
+    hazard = city.hazards[0]
+    rows = readings(city, hazard.entities[0])
+    calm = np.std([value for ts, value in rows if ts < hazard.from_ts])
+    shaken = np.std([value for ts, value in rows if hazard.from_ts <= ts < hazard.to_ts])
+    assert 3.0 < shaken / calm < 7.0
+
+
+def test_what_creeps_arrives_and_stays() -> None:
+    shape = creep(0.2, 100.0)
+    assert [shape(seconds, 1.5) for seconds in (0, 50, 500)] == pytest.approx([1.5, 1.6, 1.7])
 
 
 def test_an_unknown_recipe_is_named() -> None:
