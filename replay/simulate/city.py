@@ -78,8 +78,11 @@ class City:
             max(0, len(f"{s.sensor_kind.step:.6f}".rstrip("0").split(".")[1])) for s in self.layout.sensors if s.sensor_kind
         ]
         self._decimals = decimals
-        self._shown = {effect.sensor for hazard in self.hazards for effect in (*hazard.bends, *hazard.losses)}
+        #: Sensors that show a hazard.
+        self._shown: set[int] = set()
         for hazard in self.hazards:
+            self._shown.update(bend.sensor for bend in hazard.bends)
+            self._shown.update(loss.sensor for loss in hazard.losses)
             for setback in hazard.setbacks:
                 self._rhythm.set_back(setback.sensor, setback.at_ts, setback.share)
 
