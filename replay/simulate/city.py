@@ -96,17 +96,19 @@ class City:
         return [RECIPES[name](scene, self.start_ts + int(1000 * at)) for name, at in zip(names, at_s, strict=True)]
 
     def _times(self, rng: np.random.Generator, names: list[str], quiet_s: float) -> tuple[list[str], list[float]]:
-        """When each recipe begins; those that last longer than the city has room for are left out.
+        """When each recipe begins; those that last or learn longer than the city has room for are left out.
 
         The last two hours stay free: every hazard has ended, and every incident had time to resolve.
         """
-        end_s = (self.end_ts - self.start_ts) / 1000 - 7_200.0
+        whole_s = (self.end_ts - self.start_ts) / 1000
+        end_s = whole_s - 7_200.0
         plan = []
         for name in names:
             first = max(quiet_s, 60.0 * LEARNED_MIN[name])
             room = end_s - first - 60.0 * LASTS_MIN[name]
             draw = rng.random()
-            if room > 0 or LASTS_MIN[name] <= 120.0:
+            learned = LEARNED_MIN[name] == 0 or 60.0 * (LEARNED_MIN[name] + LASTS_MIN[name]) <= whole_s
+            if room > 0 or (LASTS_MIN[name] <= 120.0 and learned):
                 plan.append((first + draw * max(room, 60.0), name))
         plan.sort()
         return [name for _, name in plan], [at for at, _ in plan]

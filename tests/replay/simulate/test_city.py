@@ -53,6 +53,12 @@ def test_a_short_city_leaves_out_what_lasts_longer() -> None:
     assert "GAS-01" in names and not {"VIO-01", "RAI-01-12H"} & names
 
 
+@pytest.mark.parametrize("hours", [2.0, 3.0, 5.0, 6.5])
+def test_no_hazard_begins_after_the_end_of_its_city(hours: float) -> None:
+    city = City(seed=5, start_ts=START, hours=hours)
+    assert city.hazards and all(hazard.from_ts < city.end_ts for hazard in city.hazards)
+
+
 def test_hazards_of_one_category_are_apart() -> None:
     spots: dict[str, list[tuple[float, float]]] = {}
     for hazard in City(seed=6, start_ts=START, hours=24.0).hazards:
