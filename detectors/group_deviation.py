@@ -209,7 +209,7 @@ class GroupDeviation:
         correlation = np.where(np.outer(seen, seen), self.together / np.outer(spread, spread), 0.0)
         np.fill_diagonal(correlation, 1.0)
         shrunk = (1 - self.params.shrink) * correlation + self.params.shrink * np.eye(len(spread))
-        self.inverse = np.asarray(np.linalg.inv(shrunk), dtype=np.float64)
+        self.inverse = np.asarray(np.linalg.inv(_definite(shrunk, self.params.shrink)), dtype=np.float64)
 
     def _verdict(self, deviation: float, is_open: bool, told: bool, known_good: bool) -> GroupVerdict:
         if known_good:
@@ -283,3 +283,12 @@ def _wider(square: Float64, corner: float) -> Float64:
     out[:n, :n] = square
     out[n, n] = corner
     return out
+
+
+def _definite(shrunk: Float64, least: float) -> Float64:
+    """A correlation matrix shrunk by ``least`` has no eigenvalue below it, unless its pairs were learned in different spans
+    (members that come, go and fall silent): then what is below is raised, or a conditional variance might be negative."""
+    values, vectors = np.linalg.eigh(shrunk)
+    if values[0] >= least / 2:
+        return shrunk
+    return np.asarray((vectors * np.maximum(values, least)) @ vectors.T, dtype=np.float64)

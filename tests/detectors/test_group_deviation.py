@@ -233,3 +233,21 @@ def test_as_a_detector_it_measures_once_a_round_and_explains_who_carries_it() ->
 def test_a_group_says_nothing_while_it_is_new() -> None:
     measures = run(OneSeries("group_deviation", warmup=100), pump(120))
     assert all(m != m for m in measures[:100])
+
+
+def test_members_that_take_turns_in_silence_leave_no_pair_that_cannot_be() -> None:
+    """A with B, then A against C, then B with C: no three series can do all of it, so the pairs must be reconciled."""
+    rng = np.random.default_rng(3)
+    group = GroupDeviation(["a", "b", "c"])
+    with np.errstate(all="raise"):
+        for i in range(3_000):
+            x = rng.normal()
+            values = np.array([x, x, -x]) + 0.05 * rng.normal(size=3)
+            silent = i // 40 % 3
+            values[1:] *= -1.0 if silent == 0 else 1.0
+            values[silent] = np.nan
+            if silent == 0:
+                values[2] = values[1]
+            verdict = group.step(i * 1000, values)
+            assert math.isfinite(verdict.deviation)
+    assert np.all(np.diagonal(group.inverse) > 0)
