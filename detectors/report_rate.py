@@ -7,9 +7,12 @@ windows, none of which counts for more than twice what is usual, and those beyon
 ``adopt_after`` running.
 
 Counts scatter by themselves, so a window is spoken of only where its count lies at least ``least`` standard deviations of a
-Poisson count from the usual one (after Anscombe's square root, *Biometrika* 1948); others measure what is usual. A window
-without any report says nothing, and after ``silent`` of them the series is left to the detector of silence. A series that may
-be silent for longer than a window (``report_after_s``) loses nothing by being so: its dropouts are not judged.
+Poisson count from the usual one (after Anscombe's square root, *Biometrika* 1948); others measure what is usual.
+
+One long gap is a silence and no loss: a dropout is judged by what is missing beside the longest gap of the window, so that the
+outage of a gateway is not told once more by every device behind it. A window without any report says nothing, and after
+``silent`` of them the series is left to the detector of silence. A series that may be silent for longer than a window
+(``report_after_s``) loses nothing by being so: its dropouts are not judged.
 
 Do not use it for events that come in bursts by nature (calls: :mod:`detectors.burst`), nor with windows in which fewer than
 some ten reports are usual.
@@ -28,6 +31,7 @@ from detectors.base import Columns, Detector, Measures, Params, Series, register
 from streams.batch import Batch, Float64
 
 _FOREVER = np.iinfo(np.int64).max
+_NEVER = np.iinfo(np.int64).min
 
 
 class ReportRateParams(Params, frozen=True):
@@ -69,6 +73,9 @@ class ReportRate(Detector[ReportRateParams]):
             # End of the open window; where the slot was first heard inside it, the window is not counted.
             end=(np.int64, _FOREVER),
             count=(np.int64, 0),
+            # Newest arrival, and the longest stretch without one inside the open window, in ms.
+            last=(np.int64, _NEVER),
+            gap=(np.int64, 0),
             whole=(np.bool_, False),
             usual=(np.float64, 0.0),
             windows=(np.int32, 0),
@@ -83,6 +90,9 @@ class ReportRate(Detector[ReportRateParams]):
         open_ = state["end"][slot] != _FOREVER
         state["end"][slot] = np.where(open_, state["end"][slot], end)
         state["count"][slot] += 1
+        if self.params.side == "dropout":
+            state["gap"][slot] = self._gap(slot, batch.arrival)
+            state["last"][slot] = np.maximum(state["last"][slot], batch.arrival)
         if n:
             self._end = min(self._end, int(state["end"][slot].min()))
         measure = np.full(n, np.nan)
@@ -103,6 +113,20 @@ class ReportRate(Detector[ReportRateParams]):
             granted = np.array([self.series[int(s)].report_after_s or 0.0 for s in slot], dtype=np.float64)
             usual = np.where(granted > self.params.window_s, np.nan, usual)
         return usual
+
+    def _gap(self, slot: NDArray[Any], until: NDArray[np.int64] | int) -> NDArray[np.int64]:
+        """The longest stretch of the open window without a report, if the next one comes at ``until`` (ms)."""
+        began = self.state["end"][slot] - self._window_ms
+        longest: NDArray[np.int64] = np.maximum(self.state["gap"][slot], until - np.maximum(self.state["last"][slot], began))
+        return longest
+
+    def _beside(self, slot: NDArray[Any], usual: Float64, now: int) -> Float64:
+        """Of the usual reports, those that would not have come in the longest gap of the window that ends by ``now``."""
+        if self.params.side == "burst":
+            return usual
+        gap = self._gap(slot, np.minimum(now, self.state["end"][slot]))
+        usually = np.divide(self._window_ms, usual, out=np.zeros(len(usual)), where=usual > 0)
+        return usual * (1.0 - np.clip((gap - usually) / self._window_ms, 0.0, 1.0))
 
     def _measured(self, count: NDArray[Any], usual: Float64) -> Float64:
         """What a window with this count measures; NaN where nothing is usual yet."""
@@ -126,12 +150,12 @@ class ReportRate(Detector[ReportRateParams]):
         slots: NDArray[np.intp] = np.flatnonzero(state["end"][:size] <= now)
         count, whole = state["count"][slots], state["whole"][slots]
         usual = self._usual(slots)
-        told = self._measured(count, usual)
+        told = self._measured(count, self._beside(slots, usual, now))
         self._learn(slots, count, whole)
         empty = np.where(count > 0, 0, state["empty"][slots] + 1)
         gone = empty >= self.params.silent
         state["empty"][slots] = np.where(gone, 0, empty)
-        state["count"][slots] = 0
+        state["count"][slots] = state["gap"][slots] = 0
         state["whole"][slots] = ~gone
         # Ticks may come late (a stream that paused): the window that is open now is the one that holds ``now``.
         state["end"][slots] = np.where(gone, _FOREVER, (now // self._window_ms + 1) * self._window_ms)
