@@ -1,6 +1,6 @@
 """Rows per second of the pure detect stage on one core: readings through codec, gate and rules, without any broker.
 
-    python benchmarks/detect_speed.py [--rules two|all] [--sensors 1000] [--rows 400000] [--batch 1000]
+    python -m benchmarks.detect_speed [--rules two|all] [--sensors 1000] [--rows 400000] [--batch 1000]
 
 ``two``: one threshold and one robust z per reading; ``all``: the default rulebook.
 """

@@ -1,4 +1,4 @@
-"""Points per second of the fence index, beside shapely's STRtree: ``python benchmarks/fence_speed.py [--fences 2000]``.
+"""Points per second of the fence index, beside shapely's STRtree: ``python -m benchmarks.fence_speed [--fences 2000]``.
 
 Fences are stars of ``--vertices`` corners, laid over a city of 60 x 60 km without (``--overlap 0``) or with overlaps; points
 are uniform over the city's box, the worst case for an index that skips empty ground. Batches of ``--batch`` points.
@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import shapely
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from detectors.fence_grid import FenceGrid
 

@@ -1,6 +1,6 @@
 """Imports, runs and judges recordings that nobody here wrote; the table of docs/recordings.md.
 
-    python benchmarks/recordings.py [--data ../shared/data] [--work var/recordings] [--only river_stage …] [--write]
+    python -m benchmarks.recordings [--data ../shared/data] [--work var/recordings] [--only river_stage …] [--write]
 
 ``--write`` puts the tables between the marks of docs/recordings.md; rows of sets that are not run again are kept in the work
 directory. Truths stand in benchmarks/recording_truth.py.
