@@ -5,7 +5,9 @@
 Batches of 1,000 rows of 1,000 entities (river's models: fewer) with ordinary values of its stream; the median over the batches,
 in processor time, so that what else runs on the machine does not count. Bytes are those of a snapshot, divided by the entities.
 The design's target for the cheap detectors is 0.6 us a row with ladder and alarm, and 512 bytes an entity together.
-``--write`` puts the numbers into the sections of the page, into the lines that begin with "- **Cost:**".
+The default detector is then measured in a shard of 10,000 sensors (:mod:`benchmarks.detector_shard`).
+``--write`` puts the numbers into the sections of the page, into the lines that begin with "- **Cost:**", and what they were
+measured on into the line "Measured on:".
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 import statistics
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,16 @@ import msgspec
 import numpy as np
 
 import detectors  # noqa: F401  (registers the house's detectors)
+from benchmarks import detector_shard, machine
 from benchmarks.detector_rows import batches
+from benchmarks.detector_shard import Shard
 from detectors.alarm import Alarm
 from detectors.base import Detector, Series, registered
 from detectors.fences import FenceSet
 from detectors.ladder import Ladder
 from detectors.rule import Rung
-from streams.batch import rounds
+from detectors.scoring import DEFAULT_DETECTOR
+from streams.batch import Batch, rounds
 
 
 @dataclass(frozen=True)
@@ -60,18 +65,25 @@ SETUPS: dict[str, Setup] = {
 
 @dataclass(frozen=True)
 class Cost:
-    """``alone`` and ``whole`` in microseconds a row, ``bytes`` an entity."""
+    """``alone`` and ``whole`` in microseconds a row, ``bytes`` an entity; ``shard`` of the default detector."""
 
     alone: float
     whole: float
     bytes: float
+    shard: Shard | None = None
 
     def __str__(self) -> str:
         per_s = 1e6 / self.whole
+        shard = f"; {self.shard}" if self.shard else ""
         return (
-            f"{self.alone:.2f} us a reading, {self.whole:.2f} with ladder and alarm ({per_s:,.0f} readings/s on one core); "
-            f"{self.bytes:,.0f} bytes an entity"
+            f"{_microseconds(self.alone)} us a reading, {_microseconds(self.whole)} with ladder and alarm "
+            f"({per_s:,.0f} readings/s on one core); {self.bytes:,.0f} bytes an entity{shard}"
         )
+
+
+def _microseconds(number: float) -> str:
+    """Two decimals, or two digits of what is smaller: no cost reads as none."""
+    return f"{number:.2f}" if number >= 0.1 else f"{number:.2g}"
 
 
 def fences() -> FenceSet:
@@ -126,13 +138,24 @@ def measure(name: str) -> Cost:
     return Cost(statistics.median(alone[warm:]), statistics.median(whole[warm:]), size / setup.slots)
 
 
+def in_one_shard(name: str = DEFAULT_DETECTOR, sensors: int = detector_shard.SENSORS) -> Shard:
+    detector, alarm = build(name, Setup(slots=sensors), "sensor")
+
+    def show(batch: Batch) -> None:
+        alarm.step(batch.slot, detector.measure(batch).measure, batch.ts)
+
+    return detector_shard.measure(show, lambda: sum(map(_weight, detector.snapshot().values())), sensors)
+
+
 def _weight(part: Any) -> int:
     return part.nbytes if isinstance(part, np.ndarray) else len(msgspec.msgpack.encode(part))
 
 
-def write(page: Path, costs: dict[str, Cost]) -> None:
-    """Every section "### `name`" of the page gets its numbers."""
+def write(page: Path, costs: dict[str, Cost], facts: dict[str, str]) -> None:
+    """Every section "### `name`" of the page gets its numbers, the head of the page what they were measured on."""
     text = page.read_text("utf-8")
+    told = "; ".join(f"{label} {value}" for label, value in facts.items())
+    text = re.sub(r"^Measured on:[^\n]*", lambda _: f"Measured on: {told}.", text, count=1, flags=re.MULTILINE)
     for name, cost in costs.items():
         pattern = rf"(### `{name}`\n(?:(?!\n### ).)*?\n- \*\*Cost:\*\*)[^\n]*"
         text = re.sub(pattern, lambda found, cost=cost: f"{found[1]} {cost}.", text, flags=re.DOTALL)
@@ -144,13 +167,23 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--only", action="append", metavar="NAME", help="only this detector (may be given several times)")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the numbers into the sections of this page")
     given = parser.parse_args(words)
+    unknown = sorted(set(given.only or ()) - set(registered()))
+    if unknown:
+        parser.error(f"no detector {', '.join(unknown)}; there are {', '.join(sorted(registered()))}")
+    facts = machine.facts()
+    for label, value in facts.items():
+        print(f"{label}: {value}")
     costs: dict[str, Cost] = {}
     print(f"{'detector':20} {'us a row':>9} {'with alarm':>11} {'bytes':>8}")
     for name in given.only or sorted(registered()):
         cost = costs[name] = measure(name)
         print(f"{name:20} {cost.alone:9.3f} {cost.whole:11.3f} {cost.bytes:8.0f}", flush=True)
+    if DEFAULT_DETECTOR in costs:
+        shard = in_one_shard()
+        costs[DEFAULT_DETECTOR] = replace(costs[DEFAULT_DETECTOR], shard=shard)
+        print(*(f"{DEFAULT_DETECTOR}: {line}" for line in shard.lines()), sep="\n")
     if given.write:
-        write(given.write, costs)
+        write(given.write, costs, facts)
     return 0
 
 

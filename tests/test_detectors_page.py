@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import detectors  # noqa: F401  (registers the house's detectors)
-from benchmarks.detector_speed import write
+from benchmarks.detector_speed import Cost, in_one_shard, write
 from benchmarks.plot_figures import FIGURES
 from detectors.base import registered
+from detectors.unusual import Unusual, UnusualParams
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -54,6 +55,23 @@ def test_the_pictures_are_small() -> None:
 
 def test_the_command_writes_a_detectors_cost_into_its_section_only(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("### `a`\n\nidea\n\n- **Cost:**\n- **Source:** x\n\n### `b`\n\n- **Cost:** old\n")
-    write(page, {"b": "7 us"})  # type: ignore[dict-item]
-    assert page.read_text() == "### `a`\n\nidea\n\n- **Cost:**\n- **Source:** x\n\n### `b`\n\n- **Cost:** 7 us.\n"
+    page.write_text("Measured on: x\n\n### `a`\n\nidea\n\n- **Cost:**\n- **Source:** x\n\n### `b`\n\n- **Cost:** old\n")
+    write(page, {"b": Cost(2.0, 2.5, 96.0)}, {"processor": "slow", "cores": "1"})
+    assert page.read_text() == (
+        "Measured on: processor slow; cores 1.\n\n### `a`\n\nidea\n\n- **Cost:**\n- **Source:** x\n\n### `b`\n\n- **Cost:** "
+        "2.00 us a reading, 2.50 with ladder and alarm (400,000 readings/s on one core); 96 bytes an entity.\n"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(sections(DOCS / "detectors.md")))
+def test_the_command_finds_the_cost_line_of_every_section(name: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text((DOCS / "detectors.md").read_text("utf-8"), "utf-8")
+    write(page, {name: Cost(1.0, 2.0, 7.0)}, {})
+    assert f"- **Cost:** {Cost(1.0, 2.0, 7.0)}.\n" in sections(page)[name]
+
+
+def test_the_default_detector_is_measured_in_a_shard() -> None:
+    shard = in_one_shard(sensors=50)
+    assert shard.bytes == Unusual(UnusualParams(), []).state.bytes_per_slot
+    assert all(len(rates) == 5 and min(rates) > 0 for rates in shard.rates.values())
