@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.base import Columns
+from detectors.plain import Held
 from streams.batch import Bool, Float64, Int32
 
 _ROWS = 200
@@ -50,3 +51,22 @@ def advance(state: Columns, slot: Int32, passed_s: Float64, value: Float64) -> t
     rate = np.divide(value - last, passed_s, out=np.full(len(slot), np.nan), where=(passed_s > 0) & ~fell)
     judged = np.where((was & ~plain) | counts, rate, value)
     return judged, last, counts | (was & plain)
+
+
+def advance_one(held: Held, passed_s: float, value: float) -> tuple[float, float, bool]:
+    """:func:`advance` of one row."""
+    last, kind = held.last, held.kind
+    held.last = value
+    if kind == _PLAIN:
+        return value, last, False
+    fell, was = value < last, kind == COUNTER
+    held.steps = min(held.steps, _ROWS) + 1
+    held.rises = min(held.rises, _RISES) + (value > last)
+    held.resets = min(held.resets, _RESETS) + (was and fell)
+    counts = kind == _OPEN and not fell and held.steps >= _ROWS and held.rises >= _RISES
+    plain = (kind == _OPEN and fell) or (was and held.resets >= _RESETS)
+    held.kind = COUNTER if counts else _PLAIN if plain else kind
+    judged = value
+    if counts or (was and not plain):
+        judged = (value - last) / passed_s if passed_s > 0 and not fell else np.nan
+    return judged, last, counts or (was and plain)

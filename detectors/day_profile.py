@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Columns
+from detectors.plain import Held, single
 from streams.batch import Bool, Float64, Int32, Int64
 
 BINS = 144
@@ -77,6 +78,34 @@ def learn(
     rows = np.minimum(state["level_rows"][slot], 2**30) + 1
     state["level"][slot] += (x[take] - state["level"][slot]) / np.minimum(rows, _LEVEL_ROWS)
     state["level_rows"][slot] = rows
+
+
+def bin_one(ts: int) -> int:
+    """:func:`bins` of one time."""
+    return (ts // _BIN_MS) % BINS
+
+
+def expected_one(held: Held, at: int) -> tuple[float, float]:
+    """:func:`expected` of one row."""
+    own = at % _PER_HOUR
+    hours = slice(at - own, at - own + _PER_HOUR)
+    usual, rows = held.usual[hours].tolist(), held.usual_rows[hours].tolist()
+    seen = [value for value, count in zip(usual, rows, strict=True) if count > 0]
+    total = 0.0
+    for value in seen:
+        total = single(total + value)
+    hour = total / len(seen) if seen else held.level
+    return hour, usual[own] if rows[own] > 0 else hour
+
+
+def learn_one(held: Held, at: int, x: float, ten: float, away: float, a_day: float, days: float) -> None:
+    """:func:`learn` of one row that is taken."""
+    count = min(held.usual_rows.item(at), _MOST) + 1.0
+    memory = days * max(1.0, a_day / BINS)
+    held.usual[at] = ten + away * max(1.0 / count, 1.0 / memory)
+    held.usual_rows[at] = count
+    held.level_rows = min(held.level_rows, 2**30) + 1
+    held.level = single(held.level + (x - held.level) / min(held.level_rows, _LEVEL_ROWS))
 
 
 def shift(state: Columns, slot: Int32, by: Float64) -> None:

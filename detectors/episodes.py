@@ -12,9 +12,12 @@ rows, or goes on unusual for as long, is the new normal: the caller moves the pr
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from detectors.base import Columns
+from detectors.plain import Held, single
 from streams.batch import Bool, Float64, Int32, Int64
 
 #: Rows of an episode that are learned from as far as the freeze lets them.
@@ -29,6 +32,7 @@ _FIRST = 12
 #: One alarm raises the bound by a twenty-fifth of it; of the raise a third is left after 2,000 rows.
 _CRIED = 0.3
 _CRIED_FADES = 1.0 - 1.0 / 2000.0
+_CRIED_FADES_32 = single(_CRIED_FADES)
 _LONG = 30_000
 
 COLUMNS = {
@@ -108,3 +112,73 @@ class Judged:
         state["run"][slot] = np.where(self.adopt, 0, run)
         state["run_mean"][slot] = np.where(self.adopt, 0.0, mean)
         state["run_size"][slot] = np.where(self.adopt, 0.0, size)
+
+
+class JudgedOne(NamedTuple):
+    """:class:`Judged` of one row."""
+
+    unusual: bool
+    told: bool
+    bound: float
+    running: int
+    since: int
+    adopt: bool
+    by: float
+    wider: float
+
+
+def judge_one(
+    held: Held,
+    ts: int,
+    evidence: float,
+    bound: float,
+    far: bool,
+    short: float,
+    away: float,
+    speaks: bool,
+    quiet: int,
+    adopt_after: int,
+) -> JudgedOne:
+    """What one row is; arguments as in :class:`Judged`."""
+    episode, cried = held.episode, single(held.cried * _CRIED_FADES_32)
+    lifted = bound + cried
+    off = abs(short) > AWAY
+    unusual = (evidence >= bound and far) or (episode > 0 and off)
+    hush = max(held.hush - 1, 0)
+    if hush > 0 and unusual:
+        hush = max(hush, _HUSH)
+    since_told = min(held.told, _LONG - 1) + 1
+    worse = evidence >= single(held.worst + _WORSE) and since_told >= _FIRST
+    told = evidence >= lifted and far and speaks and (hush == 0 or worse)
+    if told or (hush > 0 and since_told < _FIRST and evidence > held.worst):
+        held.worst = single(evidence)
+    held.cried = single(cried + _CRIED) if told else cried
+    held.hush = quiet if told else hush
+    held.told = 0 if told else since_told
+
+    held.ordinary = 0 if unusual else min(held.ordinary, _LONG) + 1
+    if unusual and episode == 0:
+        held.since = ts
+    if unusual:
+        episode = min(episode, _LONG) + 1
+    elif held.ordinary >= _OVER:
+        episode = 0
+    adopt, by, wider = _regime_one(held, short, away, off, episode, adopt_after)
+    held.episode = 0 if adopt else episode
+    return JudgedOne(unusual, told, lifted, episode, held.since, adopt, by, wider)
+
+
+def _regime_one(held: Held, short: float, away: float, off: bool, running: int, adopt_after: int) -> tuple[bool, float, float]:
+    """(adopt, by, wider) of one row."""
+    run, mean, size = held.run, held.run_mean, held.run_size
+    if running > LEARNED_ROWS or (off and (run == 0 or short * mean > 0)):
+        run = min(run, _LONG) + 1
+        share = 1.0 / run
+        mean += (away - mean) * share
+        size += (abs(away) - size) * share
+    else:
+        run, mean, size = 0, 0.0, 0.0
+    adopt = run >= adopt_after
+    held.run, held.run_mean, held.run_size = (0, 0.0, 0.0) if adopt else (run, single(mean), single(size))
+    wider = size - abs(mean)
+    return adopt, mean, 1.0 if wider <= 1.0 else wider

@@ -12,16 +12,20 @@ the bins of one. Per slot 9 × 26 × 4 bytes and 24 more.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Columns
+from detectors.plain import Held, single
 from streams.batch import Bool, Float64, Int32
 
 #: Bins of a third of an octave; the first one holds everything below a third of a scale, the last everything beyond 110.
 _BINS = 26
 _PER_OCTAVE = 3.0
 _LOWEST = -1.5
+_FIRST_WIDTH = 2.0**_LOWEST
 #: The imagined reading: a tail that falls with the square of the size beyond three scales.
 _IMAGINED_AT = 3.0
 #: Weight of a row at which a slot is brought back to one: 32-bit counts keep four digits.
@@ -37,7 +41,10 @@ HOUR, TEN, SHORT, SPREAD, LONG = range(5)
 _UPPER = np.array([0, 2, 4, 6, 7])
 _LOWER = np.array([1, 3, 5, 6, 8])
 _SIDES = 9
+_UPPER_SIDE, _LOWER_SIDE = _UPPER.tolist(), _LOWER.tolist()
 _EVERY = np.arange(_BINS)
+#: Of each bin: which ones lie above it.
+_ABOVE = _EVERY[:, None] < _EVERY
 
 COLUMNS = {
     "tails": (np.float32, 0.0, (_SIDES, _BINS)),
@@ -51,7 +58,7 @@ def place(size: Float64) -> tuple[NDArray[np.int64], Float64]:
     """Bin of each size (in scales) and how far into the bin it lies, 0 to 1."""
     height = (np.log2(np.maximum(size, _SMALLEST)) - _LOWEST) * _PER_OCTAVE
     whole = np.floor(np.clip(height, -1.0, _BINS - 2))
-    inside = np.where(height < 0, np.minimum(size / 2.0**_LOWEST, 1.0), height - whole)
+    inside = np.where(height < 0, np.minimum(size / _FIRST_WIDTH, 1.0), height - whole)
     return (whole + 1).astype(np.int64), np.clip(inside, 0.0, 1.0)
 
 
@@ -74,7 +81,7 @@ class Ranked:
         self._bin, inside = place(self.size)
         self._side = np.where(raw < 0, _LOWER, _UPPER)
         counts = state["tails"][slot[:, None], self._side]
-        beyond = np.where(self._bin[..., None] < _EVERY, counts, 0.0).sum(axis=2, dtype=np.float64)
+        beyond = np.where(_ABOVE[self._bin], counts, 0.0).sum(axis=2, dtype=np.float64)
         own = np.take_along_axis(counts, self._bin[..., None], axis=2)[..., 0]
         # The last bin has no upper end: everything in it counts as at least as large.
         beyond += own * np.where(self._bin == _BINS - 1, 1.0, 1.0 - inside)
@@ -105,6 +112,63 @@ class Ranked:
         if len(heavy):
             state["tails"][heavy] /= state["tail_weight"][heavy][:, None, None]
             state["tail_weight"][heavy] = 1.0
+
+
+class RankedOne(NamedTuple):
+    """:class:`Ranked` of one row: lists with one number a channel."""
+
+    raw: list[float]
+    scale: list[float]
+    size: list[float]
+    rarity: list[float]
+    side: list[int]
+    bin: list[int]
+
+
+def rank_one(held: Held, raw: list[float], memory: float) -> RankedOne:
+    """Sizes and rarities of one row's deviations."""
+    away, scale = [abs(one) for one in raw], held.channel_scale.tolist()
+    size = [min(one / unit, 1e12) if unit > 0 else 0.0 for one, unit in zip(away, scale, strict=True)]
+    side = [_LOWER_SIDE[channel] if one < 0 else _UPPER_SIDE[channel] for channel, one in enumerate(raw)]
+    octaves = np.log2([max(one, _SMALLEST) for one in size]).tolist()
+    total = memory * -float(np.expm1(-held.tail_rows / memory)) + 1.0
+    placed = [_place_one(one, high) for one, high in zip(size, octaves, strict=True)]
+    bins = [at for at, _ in placed]
+    counts = held.tails.take(side, axis=0)
+    sums = np.where(_ABOVE.take(bins, axis=0), counts, 0.0).sum(axis=1, dtype=np.float64).tolist()
+    shares = []
+    for channel, (at, inside) in enumerate(placed):
+        beyond = sums[channel] + counts.item(channel, at) * (1.0 if at == _BINS - 1 else 1.0 - inside)
+        imagined = _IMAGINED_AT / max(size[channel], _IMAGINED_AT)
+        shares.append(min((beyond / held.tail_weight + imagined * imagined) / total, 1.0))
+    rarity = [-rank if unit > 0 else 0.0 for rank, unit in zip(np.log10(shares).tolist(), scale, strict=True)]
+    return RankedOne(away, scale, size, rarity, side, bins)
+
+
+def _place_one(size: float, octaves: float) -> tuple[int, float]:
+    """:func:`place` of one size and its binary logarithm."""
+    height = (octaves - _LOWEST) * _PER_OCTAVE
+    if height < 0:
+        return 0, min(size / _FIRST_WIDTH, 1.0)
+    whole = int(height) if height < _BINS - 2 else _BINS - 2
+    return whole + 1, min(height - whole, 1.0)
+
+
+def count_one(held: Held, ranked: RankedOne, memory: float) -> None:
+    """:meth:`Ranked.count` of a row that is counted and moves the scales."""
+    held.tail_rows = min(held.tail_rows, 2**30) + 1
+    share, weight = min(held.tail_rows, _SCALE_ROWS), held.tail_weight
+    for channel, (raw, had) in enumerate(zip(ranked.raw, ranked.scale, strict=True)):
+        if had > 0:
+            held.channel_scale[channel] = had + (min(raw, _CLIP * had) - had) / share
+            held.tails[ranked.side[channel], ranked.bin[channel]] += weight
+        else:
+            held.channel_scale[channel] = raw
+    weight = single(weight * single(float(np.exp(1.0 / memory))))
+    if weight > _HEAVY:
+        held.tails /= weight
+        weight = 1.0
+    held.tail_weight = weight
 
 
 def forget_beyond(state: Columns, slot: Int32, size: float) -> None:
