@@ -18,6 +18,9 @@ _EXAMPLE = """examples:
   citywatch score pump.csv --value flow --value pressure --value current --train-rows 400
   tail -f meter.csv | citywatch score - --time at --value litres"""
 
+#: Rows of a file that are scored together.
+_AT_ONCE = 1_000
+
 
 def add_parser(subparsers: Any) -> None:
     """Adds ``score FILE.csv``."""
@@ -62,14 +65,24 @@ def score(options: argparse.Namespace) -> int:
     def make(columns: Sequence[str]) -> Scorer:
         return scorer_of(columns, options.detector, settings)
 
-    where = "standard input" if options.file == "-" else options.file
-    table = ScoredTable(TableOptions(where, options.time, options.value, options.train_rows, options.month_first), make)
+    live = options.file == "-"
+    table = ScoredTable(
+        TableOptions(
+            "standard input" if live else options.file,
+            options.time,
+            options.value,
+            options.train_rows,
+            options.month_first,
+            # A pipe that has a name is live too.
+            at_once=_AT_ONCE if Path(options.file).is_file() else 1,
+        ),
+        make,
+    )
     out = sys.stdout
     if hasattr(out, "reconfigure"):
         # Bytes that are no UTF-8 leave as they came.
         out.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
     with contextlib.closing(_lines(options.file)) as lines:
-        live = options.file == "-"
         try:
             for line in table.lines(lines):
                 out.write(line)

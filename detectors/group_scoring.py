@@ -34,6 +34,9 @@ class GroupScorer:
         told = self._deviation.step(ts, np.array(values, dtype=np.float64), known_good=known_good)
         return Verdict(float(told.score), bool(told.flag), tuple(told.carriers), bool(told.change))
 
+    def run(self, rows: Sequence[tuple[int, Sequence[float]]], known_good: bool = False) -> list[Verdict]:
+        return [self.step(ts, values, known_good) for ts, values in rows]
+
 
 def scorer_of(columns: Sequence[str], detector: str | None = None, settings: Mapping[str, Any] | None = None) -> Scorer:
     """The scorer of one column, or of several as a group, by the detector of that name or the default one.

@@ -12,6 +12,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from detectors import score_columns
 from detectors.scoring import Scorer
@@ -22,16 +23,23 @@ from streams.time_text import TimeText
 _LOOK = 200
 _SINGLE, _GROUP = ("anomaly_score", "flag"), ("anomaly_score", "flag", "carriers", "changepoint")
 
+#: Cells as they leave, and time and values where they could be read.
+_Row = tuple[list[str], tuple[int, list[float]] | None]
+
 
 @dataclass(slots=True, frozen=True)
 class TableOptions:
-    """``time`` and ``value``: columns by name or place, found where empty. ``train_rows``: first rows known to be good."""
+    """``time`` and ``value``: columns by name or place, found where empty. ``train_rows``: first rows known to be good.
+
+    ``at_once``: rows scored together, which is quicker and gives the same; 1 where each is to be said as it comes.
+    """
 
     where: str
     time: Sequence[str] = ()
     value: Sequence[str] = ()
     train_rows: int = 0
     month_first: bool = False
+    at_once: int = 1
 
 
 @dataclass(slots=True)
@@ -69,10 +77,8 @@ class ScoredTable:
         scorer = self._make([self._names[i] for i in columns.values])
         added = _GROUP if len(columns.values) > 1 else _SINGLE
         yield self._written([*self._names, *self._free(added)])
-        for line, row in waiting:
-            yield self._written(self._score(scorer, columns, line, row, len(added)))
-        for line, row in rows:
-            yield self._written(self._score(scorer, columns, line, row, len(added)))
+        for some in self._together(columns, chain(waiting, rows)):
+            yield from self._scored(scorer, some, len(added))
         if scorer.disordered:
             self.report.notes.append(
                 f"{scorer.disordered:,} rows were older than one before them and were judged at the newest time seen"
@@ -150,22 +156,46 @@ class ScoredTable:
 
     # --- scoring ------------------------------------------------------------------------------------------------------------
 
-    def _score(self, scorer: Scorer, columns: score_columns.Columns, line: int, row: list[str], added: int) -> list[str]:
-        report, width = self.report, len(self._names)
-        known_good = report.rows < self._options.train_rows
-        report.rows += 1
-        kept = [*row[:width], *[""] * (width - len(row))]
+    def _together(self, columns: score_columns.Columns, rows: Iterable[tuple[int, list[str]]]) -> Iterator[list[_Row]]:
+        """Rows as they are scored together: all of them known to be good, or none."""
+        some: list[_Row] = []
+        try:
+            for line, row in rows:
+                some.append(self._taken(columns, line, row))
+                if len(some) >= self._options.at_once or self.report.rows == self._options.train_rows:
+                    yield some
+                    some = []
+        except Mend:
+            # What stands before the mistake is told all the same.
+            yield some
+            raise
+        yield some
+
+    def _taken(self, columns: score_columns.Columns, line: int, row: list[str]) -> _Row:
+        width = len(self._names)
+        self.report.rows += 1
         read = self._read(columns, line, row)
+        kept = [*row[:width], *[""] * (width - len(row))]
         if isinstance(read, str):
-            report.refuse(read, line)
-            return [*kept, *[""] * added]
-        verdict = scorer.step(read[0], read[1], known_good)
-        report.scored += 1
-        report.flagged += verdict.flag
-        told = [f"{verdict.score:.6g}", str(int(verdict.flag))]
-        if added > len(_SINGLE):
-            told += ["|".join(verdict.carriers), str(int(verdict.change))]
-        return [*kept, *told]
+            self.report.refuse(read, line)
+            return kept, None
+        return kept, read
+
+    def _scored(self, scorer: Scorer, some: list[_Row], added: int) -> Iterator[str]:
+        report = self.report
+        readings = [read for _, read in some if read is not None]
+        verdicts = iter(scorer.run(readings, known_good=report.rows <= self._options.train_rows))
+        for kept, read in some:
+            if read is None:
+                yield self._written([*kept, *[""] * added])
+                continue
+            verdict = next(verdicts)
+            report.scored += 1
+            report.flagged += verdict.flag
+            told = [f"{verdict.score:.6g}", str(int(verdict.flag))]
+            if added > len(_SINGLE):
+                told += ["|".join(verdict.carriers), str(int(verdict.change))]
+            yield self._written([*kept, *told])
 
     def _read(self, columns: score_columns.Columns, line: int, row: list[str]) -> tuple[int, list[float]] | str:
         """Time and values of a row, or the reason why it has none."""

@@ -12,7 +12,7 @@ in steps of whole weeks: the hour of the day and the day of the week are what rh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import msgspec
@@ -53,6 +53,10 @@ class Scorer(Protocol):
         ...
 
     def step(self, ts: int, values: Sequence[float], known_good: bool = False) -> Verdict: ...
+
+    def run(self, rows: Sequence[tuple[int, Sequence[float]]], known_good: bool = False) -> list[Verdict]:
+        """:meth:`step` for row after row; quicker where the detector takes many at once."""
+        ...
 
 
 class OnwardTime:
@@ -102,6 +106,8 @@ class DetectorScorer:
             )
         self._time = OnwardTime()
         self._ticks = kind.due is not Detector.due
+        #: Rows of one series may be shown together, and nothing happens between them.
+        self._joins = kind.repeats and not self._ticks and len(columns) == 1
 
     @property
     def disordered(self) -> int:
@@ -121,10 +127,29 @@ class DetectorScorer:
             told = self._detector.measure(self._batch(at, value, name))
             score = float(told.score[0]) if told.score is not None else float("nan")
             if score == score:
-                flag = score >= FLAG_AT
-                carriers = told.carriers(0) if flag and told.carriers is not None else ()
-                verdict = Verdict(min(max(score, 0.0), 1.0), flag, tuple(carriers))
+                verdict = _verdict(score)
+                if verdict.flag and told.carriers is not None:
+                    verdict = replace(verdict, carriers=tuple(told.carriers(0)))
         return verdict
+
+    def run(self, rows: Sequence[tuple[int, Sequence[float]]], known_good: bool = False) -> list[Verdict]:
+        if not self._joins:
+            return [self.step(ts, values, known_good) for ts, values in rows]
+        found = [Verdict()] * len(rows)
+        at = [self._time.shown(ts) for ts, _ in rows]
+        there = [i for i, (_, (value,)) in enumerate(rows) if value == value]
+        if not there:
+            return found
+        batch = readings(self._stream, [at[i] for i in there], [rows[i][1][0] for i in there], self._columns[0])
+        if known_good:
+            self._detector.teach(batch)
+            return found
+        told = self._detector.measure(batch)
+        if told.score is not None:
+            for i, score in zip(there, told.score.tolist(), strict=True):
+                if score == score:
+                    found[i] = _verdict(score)
+        return found
 
     def _pass_time(self, now: int) -> None:
         due = self._detector.due()
@@ -132,14 +157,19 @@ class DetectorScorer:
             self._detector.tick(now // 1000 * 1000)
 
     def _batch(self, ts: int, value: float, name: str) -> Batch:
-        return one_reading(self._stream, ts, value, name)
+        return readings(self._stream, [ts], [value], name)
 
 
-def one_reading(stream: str, ts: int, value: float, name: str) -> Batch:
-    """A batch of one reading of the only slot."""
-    at, zero, never = np.array([ts], dtype=np.int64), np.zeros(1, dtype=np.int32), np.zeros(1, dtype=np.bool_)
-    columns = {"value": np.array([value], dtype=np.float64)}
-    return Batch(stream, zero, at, at, at, zero, never, [Reading(name, ts, "value", value)], columns)
+def _verdict(score: float) -> Verdict:
+    return Verdict(min(max(score, 0.0), 1.0), score >= FLAG_AT)
+
+
+def readings(stream: str, ts: Sequence[int], value: Sequence[float], name: str) -> Batch:
+    """A batch of readings of the only slot."""
+    at, zero = np.array(ts, dtype=np.int64), np.zeros(len(ts), dtype=np.int32)
+    never, columns = np.zeros(len(ts), dtype=np.bool_), {"value": np.array(value, dtype=np.float64)}
+    records = [Reading(name, *one) for one in zip(ts, ("value",) * len(ts), value, strict=True)]
+    return Batch(stream, zero, at, at, at, zero, never, records, columns)
 
 
 def scored(stream: str = "sensor") -> list[str]:
@@ -158,7 +188,7 @@ def scored(stream: str = "sensor") -> list[str]:
 
 def _gives_score(kind: type[Detector[Any]], params: Params, stream: str) -> bool:
     """Shown a reading, and thrown away."""
-    return _built(kind, params, stream, "probe").measure(one_reading(stream, 0, 0.0, "probe")).score is not None
+    return _built(kind, params, stream, "probe").measure(readings(stream, [0], [0.0], "probe")).score is not None
 
 
 def _built(kind: type[Detector[Any]], params: Params, stream: str, name: str) -> Detector[Any]:

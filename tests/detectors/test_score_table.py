@@ -178,3 +178,21 @@ def test_no_text_raises_anything_but_a_sentence(lines: list[str]) -> None:
         assert "month" in str(error)
     else:
         assert len(told) == report.rows == report.scored + sum(report.unread.values())
+
+
+@pytest.mark.parametrize("detector", [None, "robust_z", "change_point"])
+@pytest.mark.parametrize("at_once", [7, 1000])
+def test_rows_scored_together_are_told_as_row_by_row(detector: str | None, at_once: int) -> None:
+    rows = series(300)
+    rows[20:20] = ["broken", "2024-05-01 20:30:00,", rows[3]]
+    rows[150] = rows[150].split(",")[0] + ",99"
+    alone, together = (score(table(rows), detector, at_once=n, train_rows=25) for n in (1, at_once))
+    assert together == alone
+
+
+def test_what_stands_before_a_time_that_cannot_be_is_told_also_where_rows_are_scored_together() -> None:
+    text = table(["01/02/2024 08:00,5", "01/02/2024 09:00,6", "05/13/2024 08:00,7"])
+    told = ScoredTable(TableOptions("t.csv", at_once=100), scorer_of).lines(io.StringIO(text))
+    assert [next(told).split(",")[0] for _ in range(3)] == ["timestamp", "01/02/2024 08:00", "01/02/2024 09:00"]
+    with pytest.raises(Mend):
+        next(told)
