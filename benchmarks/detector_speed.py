@@ -5,7 +5,8 @@
 Batches of 1,000 rows of 1,000 entities (river's models: fewer) with ordinary values of its stream; the median over the batches,
 in processor time, so that what else runs on the machine does not count. Bytes are those of a snapshot, divided by the entities.
 The design's target for the cheap detectors is 0.6 us a row with ladder and alarm, and 512 bytes an entity together.
-The default detector is then measured in a shard of 10,000 sensors (:mod:`benchmarks.detector_shard`).
+The default detector is then measured in a shard of 10,000 sensors (:mod:`benchmarks.detector_shard`), and with one series, its
+readings one at a time and a thousand together, as ``citywatch score`` shows them from a pipe and from a file.
 ``--write`` puts the numbers into the sections of the page, into the lines that begin with "- **Cost:**", and what they were
 measured on into the line "Measured on:".
 """
@@ -33,7 +34,7 @@ from detectors.base import Detector, Series, registered
 from detectors.fences import FenceSet
 from detectors.ladder import Ladder
 from detectors.rule import Rung
-from detectors.scoring import DEFAULT_DETECTOR
+from detectors.scoring import DEFAULT_DETECTOR, readings
 from streams.batch import Batch, rounds
 
 
@@ -147,6 +148,24 @@ def in_one_shard(name: str = DEFAULT_DETECTOR, sensors: int = detector_shard.SEN
     return detector_shard.measure(show, lambda: sum(map(_weight, detector.snapshot().values())), sensors)
 
 
+def of_one_series(fetch: int, name: str = DEFAULT_DETECTOR, rounds: int = 5, rows: int = 2000) -> float:
+    """Microseconds a reading of one series, ``fetch`` of them together; median of the rounds, each of so many rows."""
+    detector, _ = build(name, Setup(slots=1), "sensor")
+    value = np.random.default_rng(1).normal(10.0, 1.0, (rounds + 1) * rows).round(3)
+    took = []
+    for first in range(0, len(value), rows):
+        parts = [
+            readings("sensor", range(at * 10_000, (at + fetch) * 10_000, 10_000), value[at : at + fetch].tolist(), "s")
+            for at in range(first, first + rows, fetch)
+        ]
+        begun = time.process_time()
+        for part in parts:
+            detector.measure(part)
+        took.append((time.process_time() - begun) * 1e6 / rows)
+    # The first round is the warm-up.
+    return statistics.median(took[1:])
+
+
 def _weight(part: Any) -> int:
     return part.nbytes if isinstance(part, np.ndarray) else len(msgspec.msgpack.encode(part))
 
@@ -182,6 +201,9 @@ def main(words: list[str] | None = None) -> int:
         shard = in_one_shard()
         costs[DEFAULT_DETECTOR] = replace(costs[DEFAULT_DETECTOR], shard=shard)
         print(*(f"{DEFAULT_DETECTOR}: {line}" for line in shard.lines()), sep="\n")
+        for fetch in (1, 1000):
+            took = of_one_series(fetch)
+            print(f"{DEFAULT_DETECTOR}: one series, {fetch:,} at a time: {took:.0f} us a reading (median of 5)")
     if given.write:
         write(given.write, costs, facts)
     return 0
