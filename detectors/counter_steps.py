@@ -2,7 +2,9 @@
 
 A series that has risen a hundred times in two hundred readings and never fallen is a counter (energy, volume, pulses). From
 then on its value is what it counts per second. A fall of a counter is a reset and says nothing; at the third reset the series
-was no counter after all, and is a plain one for good, as is every series that falls before it was taken for a counter.
+was no counter after all, and is a plain one for good. So is every series that falls before it looks like a counter: it does
+when twelve readings have risen, and at least every second one. From then on until it is decided nothing is said of it, for by
+its value every reading of a meter is a record.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from streams.batch import Bool, Float64, Int32
 _ROWS = 200
 _RISES = 100
 _RESETS = 3
+_LIKELY = 12
 _OPEN, COUNTER, _PLAIN = 0, 1, 2
 
 COLUMNS = {
@@ -40,16 +43,17 @@ def advance(state: Columns, slot: Int32, passed_s: Float64, value: Float64) -> t
         return value, last, np.zeros(len(slot), dtype=np.bool_)
     fell, rose = value < last, value > last
     # A plain series counts no further, whoever shares its batch.
-    steps = np.minimum(state["steps"][slot], _ROWS) + undecided
-    rises = np.minimum(state["rises"][slot], _RISES) + (undecided & rose)
-    was = kind == COUNTER
-    resets = np.minimum(state["resets"][slot], _RESETS) + (was & fell)
-    counts = (kind == _OPEN) & ~fell & (steps >= _ROWS) & (rises >= _RISES)
-    plain = ((kind == _OPEN) & fell) | (was & (resets >= _RESETS))
+    steps = np.minimum(state["steps"][slot] + undecided, _ROWS)
+    rises = np.minimum(state["rises"][slot] + (undecided & rose), _RISES)
+    was, open_ = kind == COUNTER, kind == _OPEN
+    likely = open_ & (rises >= _LIKELY) & (2 * rises >= steps)
+    resets = np.minimum(state["resets"][slot] + ((was | likely) & fell), _RESETS)
+    counts = open_ & ~fell & (steps >= _ROWS) & (rises >= _RISES)
+    plain = (open_ & fell & ~likely) | ((was | likely) & (resets >= _RESETS))
     state["kind"][slot] = np.where(counts, COUNTER, np.where(plain, _PLAIN, kind))
     state["steps"][slot], state["rises"][slot], state["resets"][slot] = steps, rises, resets
     rate = np.divide(value - last, passed_s, out=np.full(len(slot), np.nan), where=(passed_s > 0) & ~fell)
-    judged = np.where((was & ~plain) | counts, rate, value)
+    judged = np.where((was & ~plain) | counts, rate, np.where(likely & ~plain, np.nan, value))
     return judged, last, counts | (was & plain)
 
 
@@ -59,14 +63,17 @@ def advance_one(held: Held, passed_s: float, value: float) -> tuple[float, float
     held.last = value
     if kind == _PLAIN:
         return value, last, False
-    fell, was = value < last, kind == COUNTER
-    held.steps = min(held.steps, _ROWS) + 1
-    held.rises = min(held.rises, _RISES) + (value > last)
-    held.resets = min(held.resets, _RESETS) + (was and fell)
-    counts = kind == _OPEN and not fell and held.steps >= _ROWS and held.rises >= _RISES
-    plain = (kind == _OPEN and fell) or (was and held.resets >= _RESETS)
+    fell, was, open_ = value < last, kind == COUNTER, kind == _OPEN
+    held.steps = min(held.steps + 1, _ROWS)
+    held.rises = min(held.rises + (value > last), _RISES)
+    likely = open_ and held.rises >= _LIKELY and 2 * held.rises >= held.steps
+    held.resets = min(held.resets + ((was or likely) and fell), _RESETS)
+    counts = open_ and not fell and held.steps >= _ROWS and held.rises >= _RISES
+    plain = (open_ and fell and not likely) or ((was or likely) and held.resets >= _RESETS)
     held.kind = COUNTER if counts else _PLAIN if plain else kind
     judged = value
     if counts or (was and not plain):
         judged = (value - last) / passed_s if passed_s > 0 and not fell else np.nan
+    elif likely and not plain:
+        judged = np.nan
     return judged, last, counts or (was and plain)

@@ -85,7 +85,8 @@ class Unusual(Detector[UnusualParams]):
         passed = np.where(before == np.iinfo(np.int64).min, 0.0, (ts - before) / 1000.0)
         x, last, anew = counter_steps.advance(self.state, slot, passed, value)
         if anew.any():
-            unusual_state.begin_anew(self.state, slot[anew])
+            unusual_state.begin_anew(self.state, slot[anew], ts[anew])
+            age = np.where(anew, 0.0, age)
         judged = x == x
         if not judged.all():
             rows, slot, ts, value, x, last = (part[judged] for part in (rows, slot, ts, value, x, last))

@@ -64,8 +64,9 @@ class _Series:
         x, last, anew = counter_steps.advance_one(held, passed, value)
         if anew:
             self.keep()
-            unusual_state.begin_anew(self._state, np.array([self._slot], dtype=np.int32))
+            unusual_state.begin_anew(self._state, np.array([self._slot], dtype=np.int32), np.array([ts]))
             self._hold()
+            age = 0.0
         if x != x:
             return _NOTHING
         told = self._judge(ts, x, a_day, age, gap, good)

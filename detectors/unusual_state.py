@@ -8,7 +8,7 @@ import numpy as np
 
 from detectors import counter_steps, day_profile, episodes, pace, tails
 from detectors.base import Columns
-from streams.batch import Float64, Int32
+from streams.batch import Float64, Int32, Int64
 
 _LEARNED = {
     "anchor": (np.float64, np.nan),
@@ -29,8 +29,9 @@ _LEARNED = {
 COLUMNS: dict[str, Any] = {**counter_steps.COLUMNS, **pace.COLUMNS, **_LEARNED}
 
 
-def begin_anew(state: Columns, slot: Int32) -> None:
-    """Nothing is known of these series any more but their pace and whether they count."""
+def begin_anew(state: Columns, slot: Int32, ts: Int64) -> None:
+    """Nothing is known of these series any more but their pace and whether they count; from ``ts`` on they are new."""
+    state["first_ts"][slot] = ts
     blank = Columns(**_LEARNED)  # type: ignore[arg-type]
     blank.grow(1)
     for name in _LEARNED:

@@ -190,6 +190,22 @@ def test_a_meter_that_begins_anew_is_no_trouble() -> None:
     assert told(meter) == []
 
 
+@pytest.mark.parametrize("step_s", [300.0, 600.0, 1800.0])
+@pytest.mark.parametrize("at", [60, 150, 260])
+def test_a_meter_that_is_not_yet_known_as_one_is_no_trouble_either(step_s: float, at: int) -> None:
+    """Its value is a record in every reading, and falls once when it is set back."""
+    meter = np.cumsum(demand(step_s=step_s))
+    meter[at:] -= 0.02 * meter[at]
+    assert told(meter, step_s) == []
+
+
+def test_what_only_looked_like_a_meter_is_judged_by_its_value() -> None:
+    """A tank that is filled at first and then lives."""
+    level = np.concatenate([np.linspace(10.0, 40.0, 60), demand()])
+    level[15 * DAY] += 40
+    assert told(level) == [15 * DAY]
+
+
 def test_a_spiky_series_is_judged_by_its_own_tail() -> None:
     """Log-normal counts spike all day: a spike of them is nothing, one far beyond them is told."""
     values = np.exp(1.5 * np.random.default_rng(2).standard_normal(3000))
@@ -305,7 +321,8 @@ def test_the_sentence_says_expected_observed_rank_channel_and_since() -> None:
 
 
 def test_warm_up_rows_say_nothing() -> None:
-    values = demand(5)
+    # It falls at once: what only rises might be a meter, and nothing is said of it until that is decided.
+    values = np.concatenate([[60.0], demand(5)])
     scores = Lockstep("unusual", [values], times(values), warmup=120).scores
     assert np.isnan(scores[:120]).all()
     assert not np.isnan(scores[120:]).any()
