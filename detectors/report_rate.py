@@ -10,9 +10,10 @@ Counts scatter by themselves, so a window is spoken of only where its count lies
 Poisson count from the usual one (after Anscombe's square root, *Biometrika* 1948); others measure what is usual.
 
 One long gap is a silence and no loss: a dropout is judged by what is missing beside the longest gap of the window, so that the
-outage of a gateway is not told once more by every device behind it. A window without any report says nothing, and after
-``silent`` of them the series is left to the detector of silence. A series that may be silent for longer than a window
-(``report_after_s``) loses nothing by being so: its dropouts are not judged.
+outage of a gateway is not told once more by every device behind it. Who sends what cannot be used (a sentinel, say) makes no
+gap and loses reports all the same, be it all of them. A window in which nothing came says nothing, and after ``silent`` of them
+the series is left to the detector of silence. A series that may be silent for longer than a window (``report_after_s``) loses
+nothing by being so: its dropouts are not judged.
 
 Do not use it for events that come in bursts by nature (calls: :mod:`detectors.burst`), nor with windows in which fewer than
 some ten reports are usual.
@@ -61,6 +62,8 @@ class ReportRate(Detector[ReportRateParams]):
     Params: ClassVar[type[Params]] = ReportRateParams
     #: A report is one however late it comes.
     takes_late: ClassVar[bool] = True
+    #: What cannot be used is no report, but ends a gap.
+    takes_unmeasured: ClassVar[bool] = True
 
     def __init__(self, params: ReportRateParams, series: Sequence[Series]) -> None:
         super().__init__(params, series)
@@ -73,6 +76,8 @@ class ReportRate(Detector[ReportRateParams]):
             # End of the open window; where the slot was first heard inside it, the window is not counted.
             end=(np.int64, _FOREVER),
             count=(np.int64, 0),
+            # Whether anything came in the open window, usable or not.
+            alive=(np.bool_, False),
             # Newest arrival, and the longest stretch without one inside the open window, in ms.
             last=(np.int64, _NEVER),
             gap=(np.int64, 0),
@@ -86,10 +91,12 @@ class ReportRate(Detector[ReportRateParams]):
 
     def measure(self, batch: Batch) -> Measures:
         n, slot, state = len(batch), batch.slot, self.state
+        usable = _usable(batch)
         end = (batch.arrival // self._window_ms + 1) * self._window_ms
         open_ = state["end"][slot] != _FOREVER
         state["end"][slot] = np.where(open_, state["end"][slot], end)
-        state["count"][slot] += 1
+        state["count"][slot] += usable
+        state["alive"][slot] = True
         if self.params.side == "dropout":
             state["gap"][slot] = self._gap(slot, batch.arrival)
             state["last"][slot] = np.maximum(state["last"][slot], batch.arrival)
@@ -100,7 +107,7 @@ class ReportRate(Detector[ReportRateParams]):
         usual = self._usual(slot)
         if self.params.side == "burst":
             told = self._measured(count, usual)
-            measure = np.where(state["whole"][slot] & (told > 1.0), told, np.nan)
+            measure = np.where(usable & state["whole"][slot] & (told > 1.0), told, np.nan)
         return Measures(measure, usual, explain=lambda i: self._words(int(count[i]), float(usual[i])))
 
     def _usual(self, slot: NDArray[Any]) -> Float64:
@@ -148,19 +155,20 @@ class ReportRate(Detector[ReportRateParams]):
             return None
         state, size = self.state, self.state.size
         slots: NDArray[np.intp] = np.flatnonzero(state["end"][:size] <= now)
-        count, whole = state["count"][slots], state["whole"][slots]
+        count, whole, alive = state["count"][slots], state["whole"][slots], state["alive"][slots]
         usual = self._usual(slots)
         told = self._measured(count, self._beside(slots, usual, now))
         self._learn(slots, count, whole)
-        empty = np.where(count > 0, 0, state["empty"][slots] + 1)
+        empty = np.where(alive, 0, state["empty"][slots] + 1)
         gone = empty >= self.params.silent
         state["empty"][slots] = np.where(gone, 0, empty)
         state["count"][slots] = state["gap"][slots] = 0
+        state["alive"][slots] = False
         state["whole"][slots] = ~gone
         # Ticks may come late (a stream that paused): the window that is open now is the one that holds ``now``.
         state["end"][slots] = np.where(gone, _FOREVER, (now // self._window_ms + 1) * self._window_ms)
         self._end = int(state["end"][:size].min()) if size else _FOREVER
-        measure = np.where(whole & (count > 0), told, np.nan)
+        measure = np.where(whole & alive, told, np.nan)
         spoken = np.flatnonzero(~np.isnan(measure))
         if not len(spoken):
             return None
@@ -200,3 +208,11 @@ class ReportRate(Detector[ReportRateParams]):
         super().restore(saved)
         size = self.state.size
         self._end = int(self.state["end"][:size].min()) if size else _FOREVER
+
+
+def _usable(batch: Batch) -> NDArray[np.bool_]:
+    """Rows that hold a number; the others are only signs of life."""
+    if not batch.columns:
+        return np.ones(len(batch), dtype=np.bool_)
+    usable: NDArray[np.bool_] = np.any([~np.isnan(column) for column in batch.columns.values()], axis=0)
+    return usable

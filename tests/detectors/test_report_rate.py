@@ -102,6 +102,19 @@ def test_what_is_lost_beside_an_outage_is_told() -> None:
     assert told[14] == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.parametrize("left", [0, 4])
+def test_a_device_that_sends_nothing_usable_loses_its_reports(left: int) -> None:
+    """It is not silent, and what is left of it are a few readings an hour, or none."""
+    detector = OneSeries("report_rate")
+    told: dict[int, float] = {}
+    for i in range(15 * 120):
+        hour, at = i // 120, TO_HOUR + 30 * i + 0.5
+        while (due := detector.due_s()) is not None and due <= at:
+            told.update((round((due - TO_HOUR) / 3600) - 1, value) for value in detector.tick(due) or [])
+        detector.row(1.0 if hour < 12 or (left and i % (120 // left) == 0) else float("nan"), at)
+    assert told[11] == 0.0 and told[12] == told[13] == pytest.approx(1 - left / 120, abs=0.001)
+
+
 def test_it_says_both_counts_in_words() -> None:
     detector = OneSeries("report_rate", Series("s", "m", interval_s=30.0))
     for at in every(30, range(1), keep=0.0) + every(120, range(1, 2)):
