@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import hashlib
 import os
 import shutil
@@ -33,16 +34,25 @@ _JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "
 
 @cache
 def classpath() -> str:
-    """Class path of Kafka's jars in Maven's local repository. Raises RuntimeError with the reason where there is none."""
+    """Class path of Kafka's jars in Maven's local repository. Raises RuntimeError with the reason where there is none.
+
+    One process fetches, others that want it meanwhile wait: Maven's local repository is not made for two at once.
+    """
     for tool in ("java", "mvn"):
         if shutil.which(tool) is None:
             raise RuntimeError(f"Apache Kafka needs {tool}, which is not on the PATH")
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with (KEPT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _fetched()
+
+
+def _fetched() -> str:
     kept = KEPT / f"classpath-{hashlib.sha256(POM.read_bytes()).hexdigest()[:16]}.txt"
     if kept.is_file():
         path = kept.read_text().strip()
         if all(Path(jar).exists() for jar in path.split(os.pathsep)):
             return path
-    KEPT.mkdir(parents=True, exist_ok=True)
     made = KEPT / f"making-{os.getpid()}.txt"
     goal = ("dependency:build-classpath", f"-Dmdep.outputFile={made}", "-Dmdep.includeScope=runtime")
     run = subprocess.run(["mvn", "-q", "-B", "-f", str(POM), *goal], capture_output=True, text=True, timeout=600)
