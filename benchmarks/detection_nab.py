@@ -2,7 +2,7 @@
 
 ``run(data_dir, out_dir)`` reads ``data_dir`` (data/<category>/*.csv, labels/combined_windows.json, and files.txt where only
 some files are to be scored), shows every series to the detector one reading at a time, writes one result file per series in
-the benchmark's layout, and returns the table. Our threshold is fixed; the peers are scored twice, both times at the threshold
+the benchmark's layout, and prints the table. Our threshold is fixed; the peers are scored twice, both times at the threshold
 that is best for them on these very files: as they are, and with one flag per episode and a hundred rows of silence.
 """
 
@@ -79,8 +79,8 @@ def best(files: Sequence[File], found: Sequence[NDArray[np.float64]], silence: i
     return max(tallies, key=lambda one: one.score("standard"))
 
 
-def run(data_dir: Path, out_dir: Path) -> str:
-    """Score everything, write the result files, return the printed tables. Raises OSError where there is no data."""
+def run(data_dir: Path, out_dir: Path) -> None:
+    """Score everything, write the result files, print the tables. Raises OSError where there is no data."""
     files = read(data_dir)
     ours = [scores(file) for file in files]
     for file, found in zip(files, ours, strict=True):
@@ -99,7 +99,7 @@ def run(data_dir: Path, out_dir: Path) -> str:
     lines += ["", f"{OURS} by category", "", *_head()]
     for category in sorted({file.category for file in files}):
         lines.append(_row(category, total([one for file, one in zip(files, mine, strict=True) if file.category == category])))
-    return "\n".join(lines)
+    print("\n".join(lines))
 
 
 def _head() -> Iterable[str]:
