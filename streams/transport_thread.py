@@ -33,6 +33,11 @@ from streams.transport_raw import raw_batch, take_plain, take_raw
 #: While fetched records wait for a full agent, look again after this long; aiokafka only wakes us for new ones.
 _LOOK_AGAIN_S = 0.005
 _WAIT_S = 0.25
+#: A worker that was busy between two polls gets batches that were gathered for this share of that time, so that it catches up:
+#: a batch of many costs little more than a batch of one, and some brokers answer a fetch with the few records of one produce.
+_GATHER_SHARE = 1.0
+_GATHER_MOST_S = 0.02
+_GATHER_STEP_S = 0.001
 #: How often the group coordinator is asked for errors, and how long it may fail to join.
 _WATCH_S = 0.25
 _GIVE_UP_S = 60.0
@@ -41,12 +46,21 @@ _GIVE_UP_S = 60.0
 class Drained:
     """What one poll brought: per partition one RawBatch, or ConsumerRecords for a topic on the ordinary path."""
 
-    __slots__ = ("records", "stamps")
+    __slots__ = ("full", "records", "stamps")
 
     def __init__(self) -> None:
         self.records: dict[TP, list[Any]] = {}
         #: Epoch of each partition's position when its records were taken.
         self.stamps: dict[TP, int] = {}
+        #: There is no point in gathering more.
+        self.full = False
+
+    def add(self, tp: TP, records: list[Any], stamp: int) -> None:
+        """Behind what is there; what was taken before a change of position is void."""
+        if self.stamps.get(tp) == stamp:
+            self.records[tp] += records
+        else:
+            self.records[tp], self.stamps[tp] = records, stamp
 
 
 class BatchConsumerThread(AIOKafkaConsumerThread):
@@ -63,6 +77,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         self.epoch_of: dict[TP, int] = {}
         #: aiokafka's assignment whose positions we have set; nothing is drained from any other.
         self.positioned: Any = None
+        #: When the last poll ended; until the next one begins the worker is busy.
+        self._polled = time.monotonic()
 
     # --- start ------------------------------------------------------------------------------------------------------------
 
@@ -216,15 +232,28 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
         fetcher = consumer._fetcher
-        deadline = time.monotonic() + (timeout or 0.0)
+        began = time.monotonic()
+        ends = began + (timeout or 0.0)
+        gather = min(_GATHER_MOST_S, _GATHER_SHARE * (began - self._polled))
+        drained = Drained()
         with fetcher._subscriptions.fetch_context():
             while True:
+                if drained.records:
+                    # From here on nothing may be raised: what is drained is behind the position, and would be lost.
+                    if drained.full or time.monotonic() >= ends or consumer._closed or fetcher._closed:
+                        break
+                    await asyncio.sleep(_GATHER_STEP_S)
+                    self._drain(fetcher, active_partitions, drained)
+                    continue
                 if consumer._closed or fetcher._closed:
                     raise ConsumerStoppedError
-                drained = self._drain(fetcher, active_partitions)
-                remaining = deadline - time.monotonic()
-                if drained is not None or remaining <= 0:
-                    return drained
+                self._drain(fetcher, active_partitions, drained)
+                remaining = ends - time.monotonic()
+                if drained.records:
+                    ends = time.monotonic() + gather
+                    continue
+                if remaining <= 0:
+                    break
                 waiter = fetcher._create_fetch_waiter()
                 wait = _LOOK_AGAIN_S if fetcher._records else _WAIT_S
                 done, _ = await asyncio.wait([waiter], timeout=min(wait, remaining))
@@ -232,6 +261,14 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                     waiter.cancel()
                 else:
                     waiter.result()  # an authorization error of the coordinator
+        self._polled = time.monotonic()
+        return self._batched(drained) if drained.records else None
+
+    def _batched(self, drained: Drained) -> Drained:
+        for tp, records in drained.records.items():
+            if tp.topic in self.transport.batched:
+                drained.records[tp] = [self._batch(tp, records)]
+        return drained
 
     def _may_drain(self, fetcher: Any) -> bool:
         if not self.consumer.flow_active:
@@ -246,14 +283,14 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             and not fetcher._subscriptions.reassignment_in_progress
         )
 
-    def _drain(self, fetcher: Any, active: Any) -> Drained | None:
-        """Take what is fetched for the active partitions, in one step of this thread's loop."""
+    def _drain(self, fetcher: Any, active: Any, drained: Drained) -> None:
+        """Take what is fetched for the active partitions, in one step of this thread's loop, behind what is drained."""
         if not self._may_drain(fetcher):
-            return None
+            drained.full = bool(drained.records)
+            return
         transport = self.transport
         options = transport.options
         take = take_raw if options.raw else take_plain
-        drained = Drained()
         for key in list(fetcher._records):
             tp = TP(*key)
             if active is not None and tp not in active:
@@ -263,15 +300,20 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             result = fetcher._records[key]
             if type(result) is not FetchResult:
                 if drained.records:
-                    break  # deliver what is there; the error is raised by the next poll
+                    drained.full = True  # deliver what is there; the error is raised by the next poll
+                    break
                 del fetcher._records[key]
                 fetcher._notify(fetcher._wait_consume_future)
                 result.check_raise()
                 continue
             batched = tp.topic in transport.batched
+            room = options.batch_records - len(drained.records.get(tp, ()))
+            if room <= 0:
+                drained.full = True
+                continue
             position = result._partition_records.next_fetch_offset if result.has_more() else None
             try:
-                taken = (take if batched else take_plain)(result, key, options.batch_records)
+                taken = (take if batched else take_plain)(result, key, room)
             except UnsupportedCodecError as error:
                 raise Mend(str(error), f"{tp.topic}/{tp.partition}", "pip install cramjam (lz4, snappy, zstd)") from error
             if not result.has_more():
@@ -283,9 +325,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             if taken.begins is not None:
                 self._note_gap(tp, taken.begins, taken.next_offset)
             if taken.records:
-                drained.records[tp] = [self._batch(tp, taken.records)] if batched else taken.records
-                drained.stamps[tp] = max(self.epoch, self.epoch_of.get(tp, 0))
-        return drained if drained.records else None
+                drained.add(tp, taken.records, max(self.epoch, self.epoch_of.get(tp, 0)))
 
     def _batch(self, tp: TP, records: list[Any]) -> RawBatch:
         return raw_batch(tp.topic, tp.partition, records, playback=self.transport.options.playback)
