@@ -250,7 +250,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 self._drain(fetcher, active_partitions, drained)
                 remaining = ends - time.monotonic()
                 if drained.records:
-                    ends = time.monotonic() + gather
+                    ends = time.monotonic() + (gather if gather >= _GATHER_STEP_S else 0.0)
                     continue
                 if remaining <= 0:
                     break
