@@ -44,7 +44,7 @@ _SIDES = 9
 _UPPER_SIDE, _LOWER_SIDE = _UPPER.tolist(), _LOWER.tolist()
 _EVERY = np.arange(_BINS)
 #: Of each bin: which ones lie above it.
-_ABOVE = _EVERY[:, None] < _EVERY
+_ABOVE = (_EVERY[:, None] < _EVERY).astype(np.float32)
 
 COLUMNS = {
     "tails": (np.float32, 0.0, (_SIDES, _BINS)),
@@ -81,8 +81,8 @@ class Ranked:
         self._bin, inside = place(self.size)
         self._side = np.where(raw < 0, _LOWER, _UPPER)
         counts = state["tails"][slot[:, None], self._side]
-        beyond = np.where(_ABOVE[self._bin], counts, 0.0).sum(axis=2, dtype=np.float64)
-        own = np.take_along_axis(counts, self._bin[..., None], axis=2)[..., 0]
+        beyond = (counts * _ABOVE.take(self._bin, axis=0)).sum(axis=2, dtype=np.float64)
+        own = counts.reshape(-1).take(np.arange(0, counts.size, _BINS).reshape(self._bin.shape) + self._bin)
         # The last bin has no upper end: everything in it counts as at least as large.
         beyond += own * np.where(self._bin == _BINS - 1, 1.0, 1.0 - inside)
         weight = state["tail_weight"][slot].astype(np.float64)[:, None]
@@ -101,10 +101,9 @@ class Ranked:
         state["channel_scale"][slot[scale]] = fresh[scale]
         which = slot[count]
         weight = state["tail_weight"][which]
-        for channel in range(len(CHANNELS)):
-            state["tails"][which, self._side[count, channel], self._bin[count, channel]] += np.where(
-                had[count, channel] > 0, weight, 0
-            )
+        # One place in the tails a row and channel, none of them twice.
+        cell = (which[:, None] * _SIDES + self._side[count]) * _BINS + self._bin[count]
+        state["tails"].reshape(-1)[cell] += np.where(had[count] > 0, weight[:, None], np.float32(0))
         state["tail_rows"][which] = rows[count]
         weight = weight * np.float32(np.exp(1.0 / memory))
         state["tail_weight"][which] = weight
@@ -135,7 +134,7 @@ def rank_one(held: Held, raw: list[float], memory: float) -> RankedOne:
     placed = [_place_one(one, high) for one, high in zip(size, octaves, strict=True)]
     bins = [at for at, _ in placed]
     counts = held.tails.take(side, axis=0)
-    sums = np.where(_ABOVE.take(bins, axis=0), counts, 0.0).sum(axis=1, dtype=np.float64).tolist()
+    sums = (counts * _ABOVE.take(bins, axis=0)).sum(axis=1, dtype=np.float64).tolist()
     shares = []
     for channel, (at, inside) in enumerate(placed):
         beyond = sums[channel] + counts.item(channel, at) * (1.0 if at == _BINS - 1 else 1.0 - inside)
