@@ -38,6 +38,8 @@ _WAIT_S = 0.25
 _GATHER_SHARE = 1.0
 _GATHER_MOST_S = 0.02
 _GATHER_STEP_S = 0.001
+#: Who comes back sooner than this has only been waiting.
+_IDLE_S = 0.0002
 #: How often the group coordinator is asked for errors, and how long it may fail to join.
 _WATCH_S = 0.25
 _GIVE_UP_S = 60.0
@@ -250,7 +252,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 self._drain(fetcher, active_partitions, drained)
                 remaining = ends - time.monotonic()
                 if drained.records:
-                    ends = time.monotonic() + (gather if gather >= _GATHER_STEP_S else 0.0)
+                    ends = time.monotonic() + (gather if gather >= _IDLE_S else 0.0)
                     continue
                 if remaining <= 0:
                     break
