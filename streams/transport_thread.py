@@ -33,12 +33,11 @@ from streams.transport_raw import raw_batch, take_plain, take_raw
 #: While fetched records wait for a full agent, look again after this long; aiokafka only wakes us for new ones.
 _LOOK_AGAIN_S = 0.005
 _WAIT_S = 0.25
-#: A worker that was busy between two polls gets batches that were gathered for this share of that time, so that it catches up:
-#: a batch of many costs little more than a batch of one, and some brokers answer a fetch with the few records of one produce.
-_GATHER_SHARE = 1.0
+#: A worker that was busy between two polls gets batches that were gathered for as long, up to the first of these, looking every
+#: second of them, so that it catches up: a batch of many costs little more than a batch of one, and some brokers answer a fetch
+#: with the few records of one produce. Who comes back sooner than the third has only been waiting.
 _GATHER_MOST_S = 0.02
 _GATHER_STEP_S = 0.001
-#: Who comes back sooner than this has only been waiting.
 _IDLE_S = 0.0002
 #: How often the group coordinator is asked for errors, and how long it may fail to join.
 _WATCH_S = 0.25
@@ -81,6 +80,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         self.positioned: Any = None
         #: When the last poll ended; until the next one begins the worker is busy.
         self._polled = time.monotonic()
+        #: What went wrong behind records that were delivered; the next poll raises it.
+        self._owed: Exception | None = None
 
     # --- start ------------------------------------------------------------------------------------------------------------
 
@@ -131,6 +132,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         """The assignment is ending: drain nothing more, and let nothing drained be delivered (thread safe)."""
         self.positioned = None
         self.epoch = next(self._epochs)
+        self._owed = None
 
     def is_current(self, tp: TP, epoch: int) -> bool:
         """Whether what was drained in ``epoch`` still stands behind the partition's position."""
@@ -233,38 +235,54 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
-        fetcher = consumer._fetcher
-        began = time.monotonic()
-        ends = began + (timeout or 0.0)
-        gather = min(_GATHER_MOST_S, _GATHER_SHARE * (began - self._polled))
+        busy = time.monotonic() - self._polled
         drained = Drained()
-        with fetcher._subscriptions.fetch_context():
-            while True:
-                if drained.records:
-                    # From here on nothing may be raised: what is drained is behind the position, and would be lost.
-                    if drained.full or time.monotonic() >= ends or consumer._closed or fetcher._closed:
-                        break
-                    await asyncio.sleep(_GATHER_STEP_S)
-                    self._drain(fetcher, active_partitions, drained)
-                    continue
-                if consumer._closed or fetcher._closed:
-                    raise ConsumerStoppedError
-                self._drain(fetcher, active_partitions, drained)
-                remaining = ends - time.monotonic()
-                if drained.records:
-                    ends = time.monotonic() + (gather if gather >= _IDLE_S else 0.0)
-                    continue
-                if remaining <= 0:
-                    break
-                waiter = fetcher._create_fetch_waiter()
-                wait = _LOOK_AGAIN_S if fetcher._records else _WAIT_S
-                done, _ = await asyncio.wait([waiter], timeout=min(wait, remaining))
-                if not done:
-                    waiter.cancel()
-                else:
-                    waiter.result()  # an authorization error of the coordinator
+        with consumer._fetcher._subscriptions.fetch_context():
+            await self._first(consumer, active_partitions, timeout or 0.0, drained)
+            if busy >= _IDLE_S:
+                await self._gather(consumer, active_partitions, min(busy, _GATHER_MOST_S), drained)
         self._polled = time.monotonic()
         return self._batched(drained) if drained.records else None
+
+    async def _first(self, consumer: Any, active: Any, timeout: float, drained: Drained) -> None:
+        """What is there, or comes within ``timeout`` seconds."""
+        fetcher = consumer._fetcher
+        deadline = time.monotonic() + timeout
+        while True:
+            if consumer._closed or fetcher._closed:
+                raise ConsumerStoppedError
+            self._take(fetcher, active, drained)
+            remaining = deadline - time.monotonic()
+            if drained.records or remaining <= 0:
+                return
+            waiter = fetcher._create_fetch_waiter()
+            wait = _LOOK_AGAIN_S if fetcher._records else _WAIT_S
+            done, _ = await asyncio.wait([waiter], timeout=min(wait, remaining))
+            if not done:
+                waiter.cancel()
+            else:
+                waiter.result()  # an authorization error of the coordinator
+
+    async def _gather(self, consumer: Any, active: Any, most_s: float, drained: Drained) -> None:
+        """What comes within ``most_s`` seconds, behind what is drained. Raises nothing: that would lose what is drained."""
+        ends = time.monotonic() + most_s
+        while drained.records and not drained.full and time.monotonic() < ends:
+            await asyncio.sleep(_GATHER_STEP_S)
+            if consumer._closed or consumer._fetcher._closed:
+                return
+            self._take(consumer._fetcher, active, drained)
+
+    def _take(self, fetcher: Any, active: Any, drained: Drained) -> None:
+        """:meth:`_drain`; what it raises behind drained records is owed to the next poll, for they must be delivered first."""
+        if self._owed is not None:
+            owed, self._owed = self._owed, None
+            raise owed
+        try:
+            self._drain(fetcher, active, drained)
+        except Exception as error:
+            if not drained.records:
+                raise
+            self._owed, drained.full = error, True
 
     def _batched(self, drained: Drained) -> Drained:
         for tp, records in drained.records.items():
@@ -301,9 +319,6 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 continue
             result = fetcher._records[key]
             if type(result) is not FetchResult:
-                if drained.records:
-                    drained.full = True  # deliver what is there; the error is raised by the next poll
-                    break
                 del fetcher._records[key]
                 fetcher._notify(fetcher._wait_consume_future)
                 result.check_raise()

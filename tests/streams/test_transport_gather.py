@@ -8,6 +8,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 
 from streams.transport_thread import BatchConsumerThread, Drained
@@ -16,15 +17,19 @@ A, B = TP("a", 0), TP("b", 0)
 
 
 class Thread(BatchConsumerThread):
-    """Its log brings one record whenever it is looked at; ``closes_at`` says after how many looks the consumer is closed."""
+    """Its log brings one record whenever it is looked at; ``closes_at`` says after how many looks the consumer is closed, and
+    ``breaks_at`` at which look the log is broken."""
 
-    def __init__(self, closes_at: int = 10**9) -> None:
-        self.looks, self.closes_at, self._polled = 0, closes_at, time.monotonic()
+    def __init__(self, closes_at: int = 10**9, breaks_at: int = 10**9) -> None:
+        self.looks, self.closes_at, self.breaks_at = 0, closes_at, breaks_at
+        self._owed: Exception | None = None
         context = SimpleNamespace(fetch_context=contextlib.nullcontext)
         self.aio = SimpleNamespace(_closed=False, _fetcher=SimpleNamespace(_closed=False, _subscriptions=context))
         self.fills = 10**9
 
     def _drain(self, fetcher: Any, active: Any, drained: Drained) -> None:
+        if self.looks == self.breaks_at:
+            raise ValueError("broken")
         drained.add(A, [self.looks], 1)
         self.looks += 1
         self.aio._closed = self.looks >= self.closes_at
@@ -61,6 +66,18 @@ def test_nothing_more_is_gathered_once_a_batch_is_full() -> None:
 
 def test_what_is_drained_is_delivered_though_the_consumer_closes() -> None:
     assert poll(Thread(closes_at=2), 10.0) == [0, 1]
+
+
+def test_what_is_drained_in_front_of_an_error_is_delivered_and_the_next_poll_raises_it() -> None:
+    thread = Thread(breaks_at=2)
+    assert poll(thread, 10.0) == [0, 1]
+    with pytest.raises(ValueError, match="broken"):
+        poll(thread, 10.0)
+
+
+def test_an_error_with_nothing_in_front_of_it_is_raised_at_once() -> None:
+    with pytest.raises(ValueError, match="broken"):
+        poll(Thread(breaks_at=0), 10.0)
 
 
 def test_what_was_taken_before_a_change_of_position_is_void() -> None:
