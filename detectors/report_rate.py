@@ -76,8 +76,6 @@ class ReportRate(Detector[ReportRateParams]):
             # End of the open window; where the slot was first heard inside it, the window is not counted.
             end=(np.int64, _FOREVER),
             count=(np.int64, 0),
-            # Whether anything came in the open window, usable or not.
-            alive=(np.bool_, False),
             # Newest arrival, and the longest stretch without one inside the open window, in ms.
             last=(np.int64, _NEVER),
             gap=(np.int64, 0),
@@ -96,18 +94,15 @@ class ReportRate(Detector[ReportRateParams]):
         open_ = state["end"][slot] != _FOREVER
         state["end"][slot] = np.where(open_, state["end"][slot], end)
         state["count"][slot] += usable
-        state["alive"][slot] = True
-        if self.params.side == "dropout":
-            state["gap"][slot] = self._gap(slot, batch.arrival)
-            state["last"][slot] = np.maximum(state["last"][slot], batch.arrival)
+        state["gap"][slot] = self._gap(slot, batch.arrival)
+        state["last"][slot] = np.maximum(state["last"][slot], batch.arrival)
         if n:
             self._end = min(self._end, int(state["end"][slot].min()))
-        measure = np.full(n, np.nan)
-        count = state["count"][slot]
-        usual = self._usual(slot)
-        if self.params.side == "burst":
-            told = self._measured(count, usual)
-            measure = np.where(usable & state["whole"][slot] & (told > 1.0), told, np.nan)
+        if self.params.side == "dropout":
+            return Measures(np.full(n, np.nan))
+        count, usual = state["count"][slot], self._usual(slot)
+        told = self._measured(count, usual)
+        measure = np.where(usable & state["whole"][slot] & (told > 1.0), told, np.nan)
         return Measures(measure, usual, explain=lambda i: self._words(int(count[i]), float(usual[i])))
 
     def _usual(self, slot: NDArray[Any]) -> Float64:
@@ -155,7 +150,9 @@ class ReportRate(Detector[ReportRateParams]):
             return None
         state, size = self.state, self.state.size
         slots: NDArray[np.intp] = np.flatnonzero(state["end"][:size] <= now)
-        count, whole, alive = state["count"][slots], state["whole"][slots], state["alive"][slots]
+        count, whole = state["count"][slots], state["whole"][slots]
+        # Anything came, usable or not.
+        alive = (count > 0) | (state["last"][slots] >= state["end"][slots] - self._window_ms)
         usual = self._usual(slots)
         told = self._measured(count, self._beside(slots, usual, now))
         self._learn(slots, count, whole)
@@ -163,7 +160,6 @@ class ReportRate(Detector[ReportRateParams]):
         gone = empty >= self.params.silent
         state["empty"][slots] = np.where(gone, 0, empty)
         state["count"][slots] = state["gap"][slots] = 0
-        state["alive"][slots] = False
         state["whole"][slots] = ~gone
         # Ticks may come late (a stream that paused): the window that is open now is the one that holds ``now``.
         state["end"][slots] = np.where(gone, _FOREVER, (now // self._window_ms + 1) * self._window_ms)
@@ -212,7 +208,5 @@ class ReportRate(Detector[ReportRateParams]):
 
 def _usable(batch: Batch) -> NDArray[np.bool_]:
     """Rows that hold a number; the others are only signs of life."""
-    if not batch.columns:
-        return np.ones(len(batch), dtype=np.bool_)
     usable: NDArray[np.bool_] = np.any([~np.isnan(column) for column in batch.columns.values()], axis=0)
     return usable
