@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from replay.simulate.effects import Bend, Hazard, Loss, Setback, creep, plateau, step_by, sway
-from replay.simulate.scene import Scene, bent, limited, recipe
+from replay.simulate.scene import Scene, at_sensor, bent, limited, recipe
 
 
 @recipe("GAS-05-PLAIN", learned_min=180)
@@ -233,9 +233,8 @@ def battery_low(scene: Scene, at: int) -> Hazard:
 def sensor_loses_reports(scene: Scene, at: int) -> Hazard:
     """Never silent for long, yet at least half is lost: of 60 reports an hour, 45 % missing may still be chance."""
     lost = 0.4 * scene.factor(1.3, 1.6)
-    note = f"{lost:.0%} of the reports lost"
-    hazard = bent(scene, "DEV-01-LOSS", "device", "water_pressure", at, 240, lambda s, n: n, 4, note)
-    hazard.losses.append(Loss(hazard.bends.pop().sensor, at, hazard.to_ts, 1.0 - lost))
+    hazard, index = at_sensor(scene, "DEV-01-LOSS", "device", "water_pressure", at, 240, 4, f"{lost:.0%} of the reports lost")
+    hazard.losses.append(Loss(index, at, hazard.to_ts, 1.0 - lost))
     return hazard
 
 
@@ -244,8 +243,8 @@ def meter_set_back(scene: Scene, at: int) -> Hazard:
     """Restarted from an old memory, and counts on from there. That it is a meter shows in hours of readings that only rise."""
     share = 0.01 * scene.factor()
     note = f"a meter loses {share:.1%} of its count"
-    hazard = bent(scene, "DEV-02-METER", "device", "water_volume", at, 30, lambda s, n: n, 4, note)
-    hazard.setbacks.append(Setback(hazard.bends.pop().sensor, at, share))
+    hazard, index = at_sensor(scene, "DEV-02-METER", "device", "water_volume", at, 30, 4, note)
+    hazard.setbacks.append(Setback(index, at, share))
     return hazard
 
 
@@ -253,21 +252,16 @@ def meter_set_back(scene: Scene, at: int) -> Hazard:
 def billboard_shakes(scene: Scene, at: int) -> Hazard:
     times = 3.0 * scene.factor()
     note = f"a billboard shakes {times:.1f} times as much as it used to"
-    hazard = bent(scene, "ADV-01-SWAY", "structure", "acceleration", at, 60, lambda s, n: n, 3, note)
+    hazard, index = at_sensor(scene, "ADV-01-SWAY", "structure", "acceleration", at, 60, 3, note)
     # One swing in some seconds, and no whole number of swings between two readings, or it would seem to stand.
-    hazard.bends[0].shape = sway(times * _noise(scene, hazard), 7.3)
+    hazard.bends.append(Bend(index, at, hazard.to_ts, sway(times * scene.noise(index), 7.3)))
     return hazard
 
 
 @recipe("DEV-02-DRIFT", lasts_min=8 * 1_440, learned_min=8 * 1_440)
 def sensor_drifts(scene: Scene, at: int) -> Hazard:
     """What one lamp draws seems to leave its circuit's within two days; a week it took to know what is usual between them."""
-    hazard = bent(scene, "DEV-02-DRIFT", "device", "lamp_current", at, 8 * 1_440, lambda s, n: n, 4, "a sensor drifts")
-    hazard.bends[0].shape = creep(3.0 * _noise(scene, hazard) * scene.factor(1.5, 2.0), 2 * 86_400.0)
+    hazard, index = at_sensor(scene, "DEV-02-DRIFT", "device", "lamp_current", at, 8 * 1_440, 4, "a sensor drifts")
+    change = 3.0 * scene.noise(index) * scene.factor(1.5, 2.0)
+    hazard.bends.append(Bend(index, at, hazard.to_ts, creep(change, 2 * 86_400.0)))
     return hazard
-
-
-def _noise(scene: Scene, hazard: Hazard) -> float:
-    """Noise (standard deviation) of the sensor that the hazard bends."""
-    kind = scene.layout.sensors[hazard.bends[0].sensor].sensor_kind
-    return kind.noise if kind is not None else 0.0

@@ -6,7 +6,7 @@ from typing import Any
 
 from replay.simulate.effects import Bend, Hazard, Hush
 from replay.simulate.layout import CENTRE, moved
-from replay.simulate.scene import Scene, bent, driven, recipe, seen
+from replay.simulate.scene import Scene, at_sensor, driven, recipe, seen
 
 DAY_MS = 86_400_000
 #: 21:30 +08:00 as milliseconds of the UTC day.
@@ -185,18 +185,17 @@ def vehicle_silent(scene: Scene, at: int) -> Hazard:
 
 @recipe("DEV-01")
 def sensor_silent(scene: Scene, at: int) -> Hazard:
-    hazard = bent(scene, "DEV-01", "device", "water_flow", at, 1, lambda s, n: n, 4, "a sensor falls silent")
-    bend = hazard.bends.pop()
-    facts = scene.layout.sensors[bend.sensor].facts
+    hazard, index = at_sensor(scene, "DEV-01", "device", "water_flow", at, 1, 4, "a sensor falls silent")
+    facts = scene.layout.sensors[index].facts
     hazard.to_ts = at + int(1000 * (facts["report_after_s"] * 1.6 + 2 * facts["interval_s"]))
-    hazard.hushes.append(Hush(frozenset({bend.sensor}), at, hazard.to_ts))
+    hazard.hushes.append(Hush(frozenset({index}), at, hazard.to_ts))
     return hazard
 
 
 @recipe("HAZ-02")
 def tank_silent(scene: Scene, at: int) -> Hazard:
-    hazard = bent(scene, "HAZ-02", "hazard_source", "tank_pressure", at, 15, lambda s, n: n, 3, "nobody sees a tank any more")
-    hazard.hushes.append(Hush(frozenset({hazard.bends.pop().sensor}), at, hazard.to_ts))
+    hazard, index = at_sensor(scene, "HAZ-02", "hazard_source", "tank_pressure", at, 15, 3, "nobody sees a tank any more")
+    hazard.hushes.append(Hush(frozenset({index}), at, hazard.to_ts))
     return hazard
 
 

@@ -56,6 +56,11 @@ class Scene:
         members = self._by_kind[kind]
         return members[self.free(category, [self.layout.sensors[i] for i in members])]
 
+    def noise(self, index: int) -> float:
+        """Standard deviation of a sensor's noise, in its unit."""
+        kind = self.layout.sensors[index].sensor_kind
+        return kind.noise if kind is not None else 0.0
+
     def camera(self, category: str, place: str | None = None) -> Place:
         """An unused camera whose registered ``place`` is this one (None: that has none)."""
         cameras = [camera for camera in self.layout.cameras if camera.facts.get("attributes", {}).get("place") == place]
@@ -134,6 +139,24 @@ def recipe(name: str, lasts_min: float = 120.0, learned_min: float = 0.0) -> Cal
     return add
 
 
+def at_sensor(
+    scene: Scene,
+    name: str,
+    category: str,
+    kind: str,
+    at: int,
+    minutes: float,
+    level: int,
+    note: str,
+    radius_m: float = 100.0,
+) -> tuple[Hazard, int]:
+    """A hazard at an unused sensor, without effects yet, and the sensor's index."""
+    index = scene.sensor(category, kind)
+    place = scene.layout.sensors[index]
+    end = at + int(minutes * 60_000)
+    return Hazard(scene.name(name), category, place.lat, place.lon, radius_m, at, end, level, [place.id], note), index
+
+
 def bent(
     scene: Scene,
     name: str,
@@ -148,11 +171,8 @@ def bent(
     radius_m: float = 100.0,
 ) -> Hazard:
     """A hazard that is one bent sensor."""
-    index = scene.sensor(category, kind)
-    place = scene.layout.sensors[index]
-    end = at + int(minutes * 60_000)
-    hazard = Hazard(scene.name(name), category, place.lat, place.lon, radius_m, at, end, level, [place.id], note)
-    hazard.bends.append(Bend(index, at, end, shape, int(interval_s * 1000) if interval_s else None))
+    hazard, index = at_sensor(scene, name, category, kind, at, minutes, level, note, radius_m)
+    hazard.bends.append(Bend(index, at, hazard.to_ts, shape, int(interval_s * 1000) if interval_s else None))
     return hazard
 
 
@@ -160,10 +180,9 @@ def limited(
     scene: Scene, name: str, category: str, kind: str, at: int, minutes: float, limit: str, times: float, level: int, note: str
 ) -> Hazard:
     """A hazard that is one sensor at ``times`` its own limit."""
-    hazard = bent(scene, name, category, kind, at, minutes, lambda s, n: n, level, note)
-    bend = hazard.bends[0]
-    bound = scene.layout.sensors[bend.sensor].facts["limits"][limit]
-    bend.shape = plateau(bound * times)
+    hazard, index = at_sensor(scene, name, category, kind, at, minutes, level, note)
+    bound = scene.layout.sensors[index].facts["limits"][limit]
+    hazard.bends.append(Bend(index, at, hazard.to_ts, plateau(bound * times)))
     return hazard
 
 
