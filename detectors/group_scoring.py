@@ -14,7 +14,7 @@ from detectors.toml_form import mistakes
 from streams.errors import Mend
 
 
-class GroupScorer:
+class GroupScorer(Scorer):
     """The group detector behind the interface of :class:`detectors.scoring.Scorer`; it takes older rows as they come."""
 
     def __init__(self, columns: Sequence[str], settings: Mapping[str, Any]) -> None:
@@ -33,9 +33,6 @@ class GroupScorer:
     def step(self, ts: int, values: Sequence[float], known_good: bool = False) -> Verdict:
         told = self._deviation.step(ts, np.array(values, dtype=np.float64), known_good=known_good)
         return Verdict(float(told.score), bool(told.flag), tuple(told.carriers), bool(told.change))
-
-    def run(self, rows: Sequence[tuple[int, Sequence[float]]], known_good: bool = False) -> list[Verdict]:
-        return [self.step(ts, values, known_good) for ts, values in rows]
 
 
 def scorer_of(columns: Sequence[str], detector: str | None = None, settings: Mapping[str, Any] | None = None) -> Scorer:

@@ -30,8 +30,8 @@ COLUMNS = {
 }
 
 
-def advance(state: Columns, slot: Int32, ts: Int64) -> tuple[Float64, Float64, Float64]:
-    """Take the rows' times: (readings a day, days since the first reading, usual intervals since the last reading)."""
+def advance(state: Columns, slot: Int32, ts: Int64) -> tuple[Float64, Float64, Float64, Float64]:
+    """Take the rows' times: (readings a day, days since the first reading, usual intervals and seconds since the last one)."""
     last, first = state["last_ts"][slot], state["first_ts"][slot]
     new = first == _NEVER
     first = np.where(new, ts, first)
@@ -47,11 +47,11 @@ def advance(state: Columns, slot: Int32, ts: Int64) -> tuple[Float64, Float64, F
     state["last_ts"][slot] = np.where(new, ts, np.maximum(ts, last))
     state["first_ts"][slot] = first
     interval = np.maximum(now, 1e-3)
-    return _DAY_S / interval, np.maximum(ts - first, 0) / (1000.0 * _DAY_S), np.maximum(passed, 0.0) / interval
+    return _DAY_S / interval, np.maximum(ts - first, 0) / (1000.0 * _DAY_S), np.maximum(passed, 0.0) / interval, passed
 
 
 def advance_one(held: Held, ts: int) -> tuple[float, float, float, float]:
-    """:func:`advance` of one row, and the seconds since the last reading."""
+    """:func:`advance` of one row."""
     last, new = held.last_ts, held.first_ts == _NEVER
     if new:
         held.first_ts = last = ts

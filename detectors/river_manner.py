@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -42,7 +43,7 @@ _OF_SUCCESS = ("FHDDM",)
 _FIRST, _MEMORY = 10, 200.0
 
 
-class Manner:
+class Manner(ABC):
     """One fitted model, or one per member. ``table``: the vectors it is fitted on, shape (vectors, members)."""
 
     #: The score is what the model says after it has learned the vector.
@@ -54,12 +55,13 @@ class Manner:
             self._middle = np.median(table, axis=0)
             self._spread = np.nan_to_num(np.abs(table - self._middle).mean(axis=0))
 
+    @abstractmethod
     def score(self, vector: Float64) -> float:
-        raise NotImplementedError
+        """What the model says of a vector that it has not learned."""
 
+    @abstractmethod
     def learn(self, vector: Float64) -> float:
         """Learn a vector; what the model says of it then (only where it ``learns_first``)."""
-        raise NotImplementedError
 
     def stand_in(self, vector: Float64) -> Float64 | None:
         """What to learn in place of a vector that must not be learned; None: nothing."""

@@ -11,9 +11,10 @@ in steps of whole weeks: the hour of the day and the day of the week are what rh
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -44,19 +45,21 @@ class Verdict:
     change: bool = False
 
 
-class Scorer(Protocol):
+class Scorer(ABC):
     """Takes the rows of one table in their order: ``ts`` in epoch ms, one value per column, NaN where there is none."""
 
     @property
+    @abstractmethod
     def disordered(self) -> int:
         """Rows that were older than one before them and were judged as if they were not."""
-        ...
 
-    def step(self, ts: int, values: Sequence[float], known_good: bool = False) -> Verdict: ...
+    @abstractmethod
+    def step(self, ts: int, values: Sequence[float], known_good: bool = False) -> Verdict:
+        """What is said of one row. ``known_good``: it is learned and not judged."""
 
     def run(self, rows: Sequence[tuple[int, Sequence[float]]], known_good: bool = False) -> list[Verdict]:
-        """:meth:`step` for row after row; quicker where the detector takes many at once."""
-        ...
+        """:meth:`step` for row after row; some take many at once, and quicker."""
+        return [self.step(ts, values, known_good) for ts, values in rows]
 
 
 class OnwardTime:
@@ -87,7 +90,7 @@ class OnwardTime:
         return self._newest
 
 
-class DetectorScorer:
+class DetectorScorer(Scorer):
     """Any registered detector over one series, or over the members of one group.
 
     Raises :class:`Mend` where the detector is unknown, does not take the settings, or gives no score.
@@ -134,7 +137,7 @@ class DetectorScorer:
 
     def run(self, rows: Sequence[tuple[int, Sequence[float]]], known_good: bool = False) -> list[Verdict]:
         if not self._joins:
-            return [self.step(ts, values, known_good) for ts, values in rows]
+            return super().run(rows, known_good)
         found = [Verdict()] * len(rows)
         at = [self._time.shown(ts) for ts, _ in rows]
         there = [i for i, (_, (value,)) in enumerate(rows) if value == value]
@@ -168,7 +171,7 @@ def readings(stream: str, ts: Sequence[int], value: Sequence[float], name: str) 
     """A batch of readings of the only slot."""
     at, zero = np.array(ts, dtype=np.int64), np.zeros(len(ts), dtype=np.int32)
     never, columns = np.zeros(len(ts), dtype=np.bool_), {"value": np.array(value, dtype=np.float64)}
-    records = [Reading(name, *one) for one in zip(ts, ("value",) * len(ts), value, strict=True)]
+    records = [Reading(name, moment, "value", one) for moment, one in zip(ts, value, strict=True)]
     return Batch(stream, zero, at, at, at, zero, never, records, columns)
 
 

@@ -101,7 +101,7 @@ class Ranked:
         state["channel_scale"][slot[scale]] = fresh[scale]
         which = slot[count]
         weight = state["tail_weight"][which]
-        # One place in the tails a row and channel, none of them twice.
+        # A cell of the flat tails for every row and channel; no two are the same, so that `+=` loses none.
         cell = (which[:, None] * _SIDES + self._side[count]) * _BINS + self._bin[count]
         state["tails"].reshape(-1)[cell] += np.where(had[count] > 0, weight[:, None], np.float32(0))
         state["tail_rows"][which] = rows[count]

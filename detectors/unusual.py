@@ -80,9 +80,7 @@ class Unusual(Detector[UnusualParams]):
     def _round(self, told: Told, rows: Int64, batch: Batch, column: Float64, good: bool) -> None:
         """Rows of distinct slots, all of them with a value."""
         slot, ts, value = batch.slot[rows], batch.ts[rows], column[rows]
-        before = self.state["last_ts"][slot]
-        a_day, age, gap = pace.advance(self.state, slot, ts)
-        passed = np.where(before == np.iinfo(np.int64).min, 0.0, (ts - before) / 1000.0)
+        a_day, age, gap, passed = pace.advance(self.state, slot, ts)
         x, last, anew = counter_steps.advance(self.state, slot, passed, value)
         if anew.any():
             unusual_state.begin_anew(self.state, slot[anew], ts[anew])

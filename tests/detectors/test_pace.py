@@ -15,7 +15,7 @@ def advance(seconds: list[float]) -> list[tuple[float, float, float]]:
     state = Columns(**pace.COLUMNS)  # type: ignore[arg-type]
     state.grow(1)
     told = [pace.advance(state, SLOT, np.array([round(at * 1000)])) for at in seconds]
-    return [(float(a[0]), float(b[0]), float(c[0])) for a, b, c in told]
+    return [(float(a[0]), float(b[0]), float(c[0])) for a, b, c, _ in told]
 
 
 def test_readings_a_day_follow_the_interval() -> None:

@@ -58,7 +58,7 @@ def test_the_names_are_what_river_exports() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_model_is_accepted_by_the_rule_check_with_what_river_demands(name: str) -> None:
     kind = registered()["river_model"].Params
-    msgspec.convert({"model": name, "settings": DEMANDED.get(name, {})}, kind)
+    assert msgspec.convert({"model": name, "settings": DEMANDED.get(name, {})}, kind).model == name
 
 
 @pytest.mark.parametrize("name", NAMES)
