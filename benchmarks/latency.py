@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from streams.topics import level_topic, topic_name
 
 ROOT = Path(__file__).parents[1]
 GOAL_MS = 100.0
+#: Categories of incidents that a machine which stops for seconds makes true; any other that was not asked for fails the run.
+STUMBLES = frozenset({"device", "platform"})
 READY_S = 60.0
 #: The first seconds are not counted: caches are cold and the worker has not frozen its collector.
 CALM_S = 5.0
@@ -140,12 +143,9 @@ def alerts(broker: Broker, core: list[int], *, rate: int, opens: int, seconds: f
         with urllib.request.urlopen(f"{http}/metrics", timeout=5) as answer:
             own = histogram(answer.read().decode())
         seen = watcher.end()
-    # A machine that stumbles may silence a device; only the wells were asked for.
-    opened = [
-        row
-        for row in seen
-        if row["value"] is not None and row["value"]["event"] == "opened" and row["value"]["category"] == "gas"
-    ]
+    told = [row for row in seen if row["value"] is not None and row["value"]["event"] == "opened"]
+    opened = [row for row in told if row["value"]["category"] not in STUMBLES]
+    besides = Counter(row["value"]["rule"]["name"] for row in told if row["value"]["category"] in STUMBLES)
     return {
         "written": [row["log"] - row["value"]["updated_ts"] for row in opened],
         "seen": [row["seen"] - row["value"]["updated_ts"] for row in opened],
@@ -153,6 +153,7 @@ def alerts(broker: Broker, core: list[int], *, rate: int, opens: int, seconds: f
         "stages": [row["stages"] for row in opened],
         "opened": len({row["value"]["incident_id"] for row in opened}),
         "decided": feed.decided,
+        "besides": dict(besides),
         "sent": feed.sent,
         "feeder_late_ms": feed.late_s * 1000,
         "worker_histogram": own,
@@ -243,6 +244,9 @@ def measure(
                 f"{broker.label}: {ours['decided']:,} wells crossed their threshold twice, {ours['opened']:,} incidents were "
                 f"opened for them; the feeder was at most {max(ours['feeder_late_ms'], bare['feeder_late_ms']):.0f} ms late."
             )
+            if ours["besides"]:
+                names = ", ".join(f"{count} {name}" for name, count in sorted(ours["besides"].items()))
+                notes.append(f"{broker.label}: besides, the machine stumbled: {names}.")
             if broker.kind == "embedded":
                 verdict = "met" if p99 < GOAL_MS else "MISSED"
                 notes.append(f"Goal: p99 below {GOAL_MS:.0f} ms on the embedded broker, seen by a consumer: {verdict}.")
