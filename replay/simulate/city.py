@@ -78,11 +78,11 @@ class City:
             max(0, len(f"{s.sensor_kind.step:.6f}".rstrip("0").split(".")[1])) for s in self.layout.sensors if s.sensor_kind
         ]
         self._decimals = decimals
-        #: Sensors that show a hazard.
-        self._shown: set[int] = set()
+        #: Of each sensor: whether it shows a hazard.
+        self._shown = np.zeros(len(self.layout.sensors), dtype=np.bool_)
         for hazard in self.hazards:
-            self._shown.update(bend.sensor for bend in hazard.bends)
-            self._shown.update(loss.sensor for loss in hazard.losses)
+            self._shown[[bend.sensor for bend in hazard.bends]] = True
+            self._shown[[loss.sensor for loss in hazard.losses]] = True
             for setback in hazard.setbacks:
                 self._rhythm.set_back(setback.sensor, setback.at_ts, setback.share)
 
@@ -153,7 +153,7 @@ class City:
         for drawn in self._rhythm.between(start, stop):
             interval = self._rhythm.intervals[drawn.index]
             # A hazard must not be undone by an accidental gap of the very sensor that shows it.
-            keep = self._network.kept(drawn.index, drawn.ts, interval) | np.isin(drawn.index, list(self._shown))
+            keep = self._network.kept(drawn.index, drawn.ts, interval) | self._shown[drawn.index]
             for hush in hushes:
                 keep &= ~(np.isin(drawn.index, list(hush.sensors)) & (drawn.ts >= hush.from_ts) & (drawn.ts < hush.to_ts))
             for loss in losses:
