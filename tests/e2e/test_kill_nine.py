@@ -46,7 +46,7 @@ QUICK = (
     "SMK-01", "GAS-02", "MUC-03", "RD-01", "LGT-01", "MHC-01", "PAT-01", "GAS-01", "SMK-02", "MUC-05",
 )  # fmt: skip
 HAZARDS = 100
-#: Rounds of checkpoints before each kill of the hasty worker: every shard's is written then, and there is something to lose.
+#: Rounds of checkpoints before each kill of the hasty worker: there is something to lose by then.
 HASTY = (10, 12, 11, 10)
 #: So many have begun before a feed ends, however quickly the kills were over: fewer would compare next to nothing.
 BEGUN = 60
