@@ -38,7 +38,7 @@ from streams.record_codec import (
 )
 from streams.records import DeadLetter
 from streams.row_fields import RowFields
-from streams.unknown_fields import count_unknown
+from streams.unknown_fields import census
 from streams.unreadable import Cause, dead_letter
 
 __all__ = ["ARRAY_STREAMS", "MAX_BYTES", "STREAMS", "Decoded", "decode", "decode_record", "encode", "mask_caller"]
@@ -125,9 +125,10 @@ def decode(stream: str, raw: RawBatch, *, caller_key: bytes = b"") -> Decoded:
     )
     if readable is not values:
         blob = _joined(readable)
-    decoded.unknown_fields = count_unknown(STREAMS[stream], decoded.fields, blob, readable)
-    _settle(stream, raw, decoded, envelopes)
-    if b'crs"' in blob or b"\\" in blob:
+    keys = census(STREAMS[stream], decoded.fields, blob, readable)
+    decoded.unknown_fields = keys.unknown
+    _settle(stream, raw, decoded, envelopes, printable=_printable(blob))
+    if not keys.plain and (b'crs"' in blob or b"\\" in blob):
         _to_wgs84(decoded.rows)
         decoded.fields = RowFields(decoded.rows)
     if stream == "hotline":
@@ -176,11 +177,16 @@ def _one_by_one(
 # --- checks over the whole batch ------------------------------------------------------------------------------------------
 
 
-def _settle(stream: str, raw: RawBatch, decoded: Decoded, envelopes: dict[int, bytes | Cause]) -> None:
-    """Times to milliseconds and identifiers checked; rows that fail become dead letters."""
+def _printable(blob: bytes) -> bool:
+    """Whether no identifier in it can have an unprintable character: JSON holds the other controls only behind a backslash."""
+    return blob.isascii() and b"\\" not in blob and b"\x7f" not in blob
+
+
+def _settle(stream: str, raw: RawBatch, decoded: Decoded, envelopes: dict[int, bytes | Cause], *, printable: bool) -> None:
+    """Times to milliseconds and identifiers checked, unless all are ``printable``; rows that fail become dead letters."""
     rows, fields = decoded.rows, decoded.fields
     refused: dict[int, Cause] = {}
-    for name in IDENTIFIERS[stream]:
+    for name in () if printable else IDENTIFIERS[stream]:
         # str.isprintable refuses all that the pattern refuses, and some letters more; only then is each looked at.
         if not "".join(fields.distinct(name)).isprintable():
             for i, text in enumerate(fields[name]):
@@ -188,7 +194,7 @@ def _settle(stream: str, raw: RawBatch, decoded: Decoded, envelopes: dict[int, b
                     refused.setdefault(i, Cause("bad_identifier", f"$.{name}", "expected 1 to 128 printable characters"))
     times = fields["ts"]
     try:
-        if set(map(type, times)) - {int}:
+        if list(map(type, times)).count(int) < len(times):
             raise OverflowError
         decoded.ts = np.array(times, dtype=np.int64)
     except OverflowError:

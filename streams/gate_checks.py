@@ -46,16 +46,13 @@ def columns_of(stream: str, rows: RowFields, codes: Codes) -> dict[str, Float64]
     columns = {}
     for name in COLUMNS[stream]:
         given = rows[name]
-        if None not in given:
-            column = np.array(given, dtype=np.float64)
-            mark(codes, ~np.isfinite(column), "not_a_number")
-        elif given.count(None) == len(given):
-            column = np.full(len(given), np.nan)
-        else:
-            absent = np.array([value is None for value in given], dtype=np.bool_)
-            column = np.array([np.nan if value is None else value for value in given], dtype=np.float64)
-            mark(codes, ~absent & ~np.isfinite(column), "not_a_number")
-        columns[name] = column
+        if given and given[0] is None and given.count(None) == len(given):
+            columns[name] = np.full(len(given), np.nan)
+            continue
+        columns[name] = column = np.array(given, dtype=np.float64)  # None becomes NaN
+        wrong = ~np.isfinite(column)
+        if wrong.any():
+            mark(codes, wrong & np.array([value is not None for value in given], dtype=np.bool_), "not_a_number")
     return columns
 
 

@@ -69,7 +69,12 @@ class SeriesIndex:
         tables = {second: self._slots.setdefault(second, {}) for second in distinct}
         found: list[Any]
         if len(tables) == 1:
-            found = list(map(next(iter(tables.values())).get, entities))
+            table = next(iter(tables.values()))
+            try:
+                # Nearly always all are known, and then this is twice as fast as asking with ``get``.
+                found = [table[entity] for entity in entities]
+            except KeyError:
+                found = list(map(table.get, entities))
         else:
             found = list(map(dict.get, map(tables.__getitem__, seconds), entities))
         fresh: list[int] = []

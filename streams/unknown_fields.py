@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -38,9 +38,18 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[int, tuple[str, ...], tuple[byt
     return len(fields) - len(optional), null, others, tuple(needles.values()), frozenset(f.encode_name for f in fields)
 
 
-def count_unknown(kind: type[msgspec.Struct], rows: RowFields, blob: bytes, values: Iterable[bytes]) -> int:
-    """Records with an unknown field. ``rows`` are the fields of the readable records, ``values`` the raw values of these (empty
-    for the others), ``blob`` is all of them."""
+class Census(NamedTuple):
+    """What the keys of a batch's records are."""
+
+    #: Records with an unknown field.
+    unknown: int
+    #: Every key is that of a required field, or of one that is null by default and has a value: no other was even written.
+    plain: bool
+
+
+def census(kind: type[msgspec.Struct], rows: RowFields, blob: bytes, values: Iterable[bytes]) -> Census:
+    """``rows`` are the fields of the readable records, ``values`` the raw values of these (empty for the others), ``blob`` is
+    all of them."""
     required, null, others, needles, names = _fields(kind)
     count = len(rows.rows)
     # numpy counts a byte three times as fast as bytes.count.
@@ -48,22 +57,34 @@ def count_unknown(kind: type[msgspec.Struct], rows: RowFields, blob: bytes, valu
     # A value that is there was written under its name; the lists are drawn for the gate anyway.
     for name in null:
         if left == 0:
-            return 0
+            break
         left -= count - rows[name].count(None)
     if left == 0:
-        return 0
-    if b"\\" not in blob:
-        for needle in others:
-            left -= blob.count(needle)
-            if left == 0:
-                return 0
-        left = over
-        # Devices of a kind send the same fields: those of the first record are looked for first, and usually suffice.
-        first = blob[:2048]
-        for needle in sorted(needles, key=lambda name: name not in first):
-            left -= blob.count(needle)
-            if left == 0:
-                return 0
+        return Census(0, plain=True)
+    if _all_known(blob, over, left, others, needles):
+        return Census(0, plain=False)
+    return Census(_count(values, names), plain=False)
+
+
+def _all_known(blob: bytes, over: int, left: int, others: Iterable[bytes], needles: Iterable[bytes]) -> bool:
+    """Whether known keys account for every colon: the ``over`` beside required keys, ``left`` of them beside values too."""
+    if b"\\" in blob:
+        return False
+    for needle in others:
+        left -= blob.count(needle)
+        if left == 0:
+            return True
+    left = over
+    # Devices of a kind send the same fields: those of the first record are looked for first, and usually suffice.
+    first = blob[:2048]
+    for needle in sorted(needles, key=lambda name: name not in first):
+        left -= blob.count(needle)
+        if left == 0:
+            return True
+    return False
+
+
+def _count(values: Iterable[bytes], names: frozenset[str]) -> int:
     readable = [value for value in values if value]
     known = names.issuperset
     try:
