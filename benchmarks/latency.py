@@ -113,13 +113,16 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _catch_up(http: str) -> None:
-    """Until a worker that fell behind has read everything, at most a minute, and a second more: late alerts count as such."""
+def _catch_up(http: str, sent: int) -> None:
+    """Until a worker that fell behind has decided all that was sent and read its own signals, at most a minute, and a second
+    more: late alerts count as such."""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         with urllib.request.urlopen(f"{http}/metrics", timeout=5) as answer:
-            lags = re.findall(r"^citywatch_consumer_lag_records\{.*\} ([\d.e+]+)", answer.read().decode(), re.M)
-        if not any(map(float, lags)):
+            metrics = answer.read().decode()
+        decided = sum(map(float, re.findall(r'^citywatch_records_total\{.*stream="sensor".*\} ([\d.e+]+)', metrics, re.M)))
+        lags = re.findall(r"^citywatch_consumer_lag_records\{.*\} ([\d.e+]+)", metrics, re.M)
+        if decided >= sent and not any(map(float, lags)):
             break
         time.sleep(0.2)
     time.sleep(1.0)
@@ -139,7 +142,7 @@ def alerts(broker: Broker, core: list[int], *, rate: int, opens: int, seconds: f
         stop = threading.Event()
         stack.callback(stop.set)
         keep_feeding(feed, producer, topic_name("sensor.readings"), stop).join()
-        _catch_up(http)
+        _catch_up(http, feed.sent)
         with urllib.request.urlopen(f"{http}/metrics", timeout=5) as answer:
             own = histogram(answer.read().decode())
         seen = watcher.end()

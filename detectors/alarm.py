@@ -28,8 +28,9 @@ from streams.records import Phase
 PHASES: tuple[Phase, Phase, Phase] = ("raised", "updated", "cleared")
 RAISED, UPDATED, CLEARED = 0, 1, 2
 _NEVER = np.iinfo(np.int64).min
-#: Below so many rows one at a time is quicker than all at once.
+#: Below so many rows one at a time is quicker than all at once; below the second, also to look whether there is anything to do.
 _FEW = 12
+_LEAST = 2
 
 __all__ = ["Alarm", "Transition"]
 
@@ -106,24 +107,26 @@ class Alarm:
 
         A NaN measure says nothing: the state stays as it is.
         """
-        if len(slot) <= _FEW:
+        if len(slot) <= _LEAST:
             return self._singly(range(len(slot)), slot, measure, ts)
         touched = self.ladder.touched(slot, measure)
         touched |= self.state["busy"][slot]
         if not touched.any():
             return []
         rows = np.flatnonzero(touched & (measure == measure))
-        if not len(rows):
-            return []
+        if len(rows) <= _FEW:
+            return self._singly(rows.tolist(), slot, measure, ts)
         return list(self._advance(rows, slot[rows], measure[rows], ts[rows]))
 
     def run(self, slot: Int32, measure: Float64, ts: Int64) -> list[Transition]:
         """As :meth:`step` for rows in the order of the log, in which a slot may occur any number of times."""
-        if len(slot) <= _FEW:
+        if len(slot) <= _LEAST:
             return self._singly(range(len(slot)), slot, measure, ts)
         touched = self.ladder.touched(slot, measure) | self.state["busy"][slot]
         if not touched.any():
             return []
+        if len(slot) <= _FEW:
+            return self._singly(range(len(slot)), slot, measure, ts)
         # Only rows of slots that are touched can change anything: the first touched row of a slot may make it wait.
         concerned = np.zeros(len(self.state["busy"]), dtype=np.bool_)
         concerned[slot[touched]] = True

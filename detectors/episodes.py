@@ -100,8 +100,15 @@ class Judged:
 
     def _regime(self, state: Columns, slot: Int32, short: Float64, away: Float64, off: Bool, adopt_after: int) -> None:
         """Rows running on one side, or of an episode that goes on: their number, mean and mean size."""
-        run, mean, size = state["run"][slot], state["run_mean"][slot], state["run_size"][slot]
-        on = (self.running > LEARNED_ROWS) | (off & ((run == 0) | (short * mean > 0)))
+        run, lasts = state["run"][slot], self.running > LEARNED_ROWS
+        if not (off | lasts).any():
+            # Nearly always: nothing runs.
+            self.adopt, self.by, self.wider = np.zeros(len(slot), dtype=np.bool_), np.zeros(len(slot)), np.ones(len(slot))
+            if run.any():
+                state["run"][slot] = state["run_mean"][slot] = state["run_size"][slot] = 0
+            return
+        mean, size = state["run_mean"][slot], state["run_size"][slot]
+        on = lasts | (off & ((run == 0) | (short * mean > 0)))
         run = np.where(on, np.minimum(run, _LONG) + 1, 0)
         share = 1.0 / np.maximum(run, 1)
         mean = np.where(on, mean + (away - mean) * share, 0.0)

@@ -90,14 +90,16 @@ class ReportRate(Detector[ReportRateParams]):
     def measure(self, batch: Batch) -> Measures:
         n, slot, state = len(batch), batch.slot, self.state
         usable = _usable(batch)
-        end = (batch.arrival // self._window_ms + 1) * self._window_ms
-        open_ = state["end"][slot] != _FOREVER
-        state["end"][slot] = np.where(open_, state["end"][slot], end)
+        end, last = state["end"][slot], state["last"][slot]
+        opens = end == _FOREVER
+        if opens.any():
+            end[opens] = (batch.arrival[opens] // self._window_ms + 1) * self._window_ms
+            state["end"][slot] = end
         state["count"][slot] += usable
-        state["gap"][slot] = self._gap(slot, batch.arrival)
-        state["last"][slot] = np.maximum(state["last"][slot], batch.arrival)
+        state["gap"][slot] = self._longest(slot, end, last, batch.arrival)
+        state["last"][slot] = np.maximum(last, batch.arrival)
         if n:
-            self._end = min(self._end, int(state["end"][slot].min()))
+            self._end = min(self._end, int(end.min()))
         if self.params.side == "dropout":
             return Measures(np.full(n, np.nan))
         count, usual = state["count"][slot], self._usual(slot)
@@ -118,8 +120,12 @@ class ReportRate(Detector[ReportRateParams]):
 
     def _gap(self, slot: NDArray[Any], until: NDArray[np.int64] | int) -> NDArray[np.int64]:
         """The longest stretch of the open window without a report, if the next one comes at ``until`` (ms)."""
-        began = self.state["end"][slot] - self._window_ms
-        longest: NDArray[np.int64] = np.maximum(self.state["gap"][slot], until - np.maximum(self.state["last"][slot], began))
+        return self._longest(slot, self.state["end"][slot], self.state["last"][slot], until)
+
+    def _longest(
+        self, slot: NDArray[Any], end: NDArray[np.int64], last: NDArray[np.int64], until: NDArray[np.int64] | int
+    ) -> NDArray[np.int64]:
+        longest: NDArray[np.int64] = np.maximum(self.state["gap"][slot], until - np.maximum(last, end - self._window_ms))
         return longest
 
     def _beside(self, slot: NDArray[Any], usual: Float64, now: int) -> Float64:
@@ -208,5 +214,9 @@ class ReportRate(Detector[ReportRateParams]):
 
 def _usable(batch: Batch) -> NDArray[np.bool_]:
     """Rows that hold a number; the others are only signs of life."""
-    usable: NDArray[np.bool_] = np.any([~np.isnan(column) for column in batch.columns.values()], axis=0)
+    usable = np.zeros(len(batch), dtype=np.bool_)
+    for column in batch.columns.values():
+        usable |= column == column
+        if usable.all():
+            break
     return usable

@@ -23,6 +23,7 @@ from msgspec import Meta
 
 from detectors.base import Columns, Detector, Measures, Params, register
 from detectors.robust_z_rows import by_rows
+from detectors.small import bounded
 from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 
 _HOUR_MS = 3_600_000
@@ -176,7 +177,7 @@ class RobustZ(Detector[RobustZParams]):
         rate = 1.0 / np.minimum(rows + 1.0, params.memory)
         limit = np.where((rows >= _FIRST_ROWS) & (scale > 0), params.clip * scale, np.inf)
         learned = np.where(beyond, 0.0, rate)
-        state["centre"][slot] += learned * np.clip(away, -limit, limit)
+        state["centre"][slot] += learned * bounded(away, -limit, limit)
         # What a first row is away from is not a deviation: there was no centre yet.
         spread = np.where(rows > 0, np.minimum(size, limit), 0.0)
         state["scale"][slot] += np.where(rows > 0, learned, 0.0) * (spread - state["scale"][slot])
@@ -197,7 +198,7 @@ class RobustZ(Detector[RobustZParams]):
         if hour is not None:
             seen = state["hours"][slot, hour]
             share = np.where(beyond, 0.0, 1.0 / np.minimum(seen + 2.0, _PROFILE_ROWS))
-            state["profile"][slot, hour] += share * np.clip(away, -limit, limit)
+            state["profile"][slot, hour] += share * bounded(away, -limit, limit)
             state["hours"][slot, hour] = np.where(beyond, seen, np.minimum(seen, 60_000) + 1)
         self._regime(slot, x, away, beyond)
 

@@ -12,6 +12,7 @@ is not spoken of.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -69,14 +70,15 @@ class Stuck(Detector[StuckParams]):
         rest = np.where(same, rest, value)
         since = np.where(same, since, ts)
         if self.params.ignore_values:
-            truth = np.isin(value, np.asarray(self.params.ignore_values, dtype=np.float64))
+            truth = reduce(np.logical_or, (value == one for one in self.params.ignore_values))
             rest = np.where(truth, np.nan, rest)
             rows = np.where(truth, 0, rows).astype(np.int32)
         known = np.isfinite(value)
+        whole = bool(known.all())
         longest = self._learn(slot, rows, known) if self.params.unit == "times" else None
-        state["rest"][slot] = np.where(known, rest, state["rest"][slot])
-        state["since"][slot] = np.where(known, since, state["since"][slot])
-        state["rows"][slot] = np.where(known, rows, state["rows"][slot])
+        told = slot if whole else slot[known]
+        for name, column in (("rest", rest), ("since", since), ("rows", rows)):
+            state[name][told] = column if whole else column[known]
         if longest is not None:
             length = rows / np.maximum(longest, 1.0)
         else:
@@ -87,7 +89,7 @@ class Stuck(Detector[StuckParams]):
             usual = "" if longest is None else f", until now at most {longest[i]:.0f}"
             return f"{value[i]:g} unchanged in {rows[i]} readings{usual} over {(ts[i] - since[i]) / 1000.0:.0f} s"
 
-        return Measures(np.where(known, measure, np.nan), explain=explain)
+        return Measures(measure if whole else np.where(known, measure, np.nan), explain=explain)
 
     def _learn(self, slot: Int32, rows: Int32, known: Bool) -> Float64:
         """The longest rest before this one, in rows, NaN where the series moved too seldom; a rest that ended is learned."""

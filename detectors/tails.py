@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from detectors.base import Columns
 from detectors.plain import Held, single
+from detectors.small import bounded
 from streams.batch import Bool, Float64, Int32
 
 #: Bins of a third of an octave; the first one holds everything below a third of a scale, the last everything beyond 110.
@@ -57,9 +58,9 @@ COLUMNS = {
 def place(size: Float64) -> tuple[NDArray[np.int64], Float64]:
     """Bin of each size (in scales) and how far into the bin it lies, 0 to 1."""
     height = (np.log2(np.maximum(size, _SMALLEST)) - _LOWEST) * _PER_OCTAVE
-    whole = np.floor(np.clip(height, -1.0, _BINS - 2))
+    whole = np.floor(bounded(height, -1.0, _BINS - 2))
     inside = np.where(height < 0, np.minimum(size / _FIRST_WIDTH, 1.0), height - whole)
-    return (whole + 1).astype(np.int64), np.clip(inside, 0.0, 1.0)
+    return (whole + 1).astype(np.int64), bounded(inside, 0.0, 1.0)
 
 
 class Ranked:

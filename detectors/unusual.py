@@ -26,6 +26,7 @@ import numpy as np
 from detectors import counter_steps, day_profile, episodes, pace, tails, unusual_state
 from detectors import unusual_params as fixed
 from detectors.base import Columns, Detector, Measures, Params, register
+from detectors.small import beside, bounded
 from detectors.unusual_params import UnusualParams
 from detectors.unusual_rows import by_rows
 from detectors.unusual_told import Told
@@ -34,6 +35,8 @@ from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 __all__ = ["Unusual", "UnusualParams"]
 
 _WEIGHTS = np.array(fixed.WEIGHTS)
+#: Hour and ten minutes have a residual each; the short mean is one of the second.
+_OF_SIZES = np.array([0, 1, 1])
 #: Rounds of fewer rows than this are quicker row by row.
 _NARROW = 8
 
@@ -104,7 +107,7 @@ class Unusual(Detector[UnusualParams]):
         x_off = x - anchor
         at = day_profile.bins(ts)
         hour, ten = day_profile.expected(state, slot, at)
-        away = np.stack([x_off - hour, x_off - ten], axis=1)
+        away = beside(x_off - hour, x_off - ten)
         scale = state["scale"][slot].astype(np.float64)
         rows = state["rows"][slot]
         # A scale below the last digits of the value is rounding, not movement.
@@ -114,7 +117,7 @@ class Unusual(Detector[UnusualParams]):
         raw = self._channels(slot, q, gap, ready)
         ranked = tails.Ranked(state, slot, raw, params.memory)
         evidence, channel, far, beyond = self._evidence(slot, x_off, ranked, raw, scale, rows, a_day, age)
-        bound = params.bound + fixed.BRISKER * np.clip(np.log10(a_day / fixed.BRISK), 0.0, 1.0)
+        bound = params.bound + fixed.BRISKER * bounded(np.log10(a_day / fixed.BRISK), 0.0, 1.0)
         speaks = ready & (rows >= params.warmup)
         if good:
             evidence = np.zeros_like(evidence)
@@ -147,7 +150,7 @@ class Unusual(Detector[UnusualParams]):
             np.where(silent, np.nan, measure),
             np.where(silent, np.nan, anchor + ten),
             np.where(silent, np.nan, score),
-            np.take_along_axis(ranked.rarity, channel[:, None], axis=1)[:, 0],
+            ranked.rarity[np.arange(len(slot)), channel],
             channel,
             beyond,
             np.where(seen.unusual, seen.since, ts),
@@ -158,21 +161,21 @@ class Unusual(Detector[UnusualParams]):
         state = self.state
         judged = state["judged"][slot]
         ten = q[:, 1]
-        capped = np.clip(ten, -fixed.CAP, fixed.CAP)
+        capped = bounded(ten, -fixed.CAP, fixed.CAP)
         share = 1.0 / np.minimum(judged + 1.0, fixed.SHORT)
         # Over a gap the means go back to rest, as if the missing readings had been ordinary ones.
-        missed = np.where(ready, np.clip(gap - 3.0, 0.0, 1e6), 0.0)
+        missed = np.where(ready, bounded(gap - 3.0, 0.0, 1e6), 0.0)
         rest, rest_long = (1.0 - 1.0 / fixed.SHORT) ** missed, (1.0 - 1.0 / fixed.LONG) ** missed
         short = state["short"][slot] * rest
         short = short + (capped - short) * share
         spread = 1.0 + (state["spread"][slot] - 1.0) * rest
         spread = spread + (np.abs(capped) - spread) * share
         long = state["long"][slot] * rest_long
-        long = long + (np.clip(ten, -fixed.CAP / 2, fixed.CAP / 2) - long) / np.minimum(judged + 1.0, fixed.LONG)
+        long = long + (bounded(ten, -fixed.CAP / 2, fixed.CAP / 2) - long) / np.minimum(judged + 1.0, fixed.LONG)
         which = slot[ready]
         state["short"][which], state["spread"][which], state["long"][which] = short[ready], spread[ready], long[ready]
         state["judged"][which] = np.minimum(judged[ready], 2**30) + 1
-        return np.where(ready[:, None], np.stack([q[:, 0], ten, short, spread - 1.0, long], axis=1), 0.0)
+        return np.where(ready[:, None], beside(q[:, 0], ten, short, spread - 1.0, long), 0.0)
 
     def _evidence(
         self,
@@ -203,8 +206,8 @@ class Unusual(Detector[UnusualParams]):
         unit = ranked.scale[:, :2] * scale * 1.25
         quantum = state["quantum"][slot].astype(np.float64)[:, None]
         fine = np.divide(unit, quantum, out=np.ones_like(unit), where=unit < quantum)
-        sizes = ranked.size[:, :3] * np.stack([fine[:, 0], fine[:, 1], fine[:, 1]], axis=1)
-        demand = np.clip(fixed.FIRST_DAY - (fixed.FIRST_DAY - 1.0) * (age - 1.0), 1.0, fixed.FIRST_DAY)
+        sizes = ranked.size[:, :3] * fine[:, _OF_SIZES]
+        demand = bounded(fixed.FIRST_DAY - (fixed.FIRST_DAY - 1.0) * (age - 1.0), 1.0, fixed.FIRST_DAY)
         # Readings faster than ten minutes lean on each other, and real trouble is far off: their noise gets a wider berth.
         noise = pace.reach(a_day * params.noise_days * np.maximum(1.0, a_day / fixed.LEANING) ** 2)
         far = sizes.max(axis=1) * fixed.SIGMAS / noise
@@ -237,7 +240,7 @@ class Unusual(Detector[UnusualParams]):
         frozen = ready & seen.unusual & (not good) & (size[:, 1] > params.freeze * scale[:, 1])
         take = learned & ~frozen
         day_profile.learn(
-            state, slot, at, x_off, ten, np.clip(away[:, 1], -limit[:, 1], limit[:, 1]), a_day, params.profile_days, take
+            state, slot, at, x_off, ten, bounded(away[:, 1], -limit[:, 1], limit[:, 1]), a_day, params.profile_days, take
         )
         moves = learned & ~(ready & seen.unusual & (not good)) & (rows > 0)
         share = 1.0 / np.minimum(np.maximum(rows[moves], 1), fixed.SCALE_ROWS)

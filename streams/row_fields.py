@@ -19,7 +19,9 @@ class RowFields(dict[str, list[Any]]):
         self._distinct: dict[str, set[Any]] = {}
 
     def __missing__(self, name: str) -> list[Any]:
-        self[name] = found = _drawer(type(self.rows[0]), name)(self.rows) if self.rows else []
+        if not self.rows:
+            return self.setdefault(name, [])
+        self[name] = found = _drawer(type(self.rows[0]), name)(self.rows)  # type: ignore[arg-type]
         return found
 
     def distinct(self, name: str) -> set[Any]:

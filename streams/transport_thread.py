@@ -33,9 +33,11 @@ from streams.transport_raw import raw_batch, take_plain, take_raw
 #: While fetched records wait for a full agent, look again after this long; aiokafka only wakes us for new ones.
 _LOOK_AGAIN_S = 0.005
 _WAIT_S = 0.25
-#: A worker that was busy between two polls gets batches that were gathered for as long, up to the first of these, looking every
-#: second of them, so that it catches up: a batch of many costs little more than a batch of one, and some brokers answer a fetch
-#: with the few records of one produce. Who comes back sooner than the third has only been waiting.
+#: A worker that was busy between two polls gets batches that were gathered for half as long, up to the first of these: a batch
+#: of many costs little more than a batch of one. Where the log is known to hold more it is as long, up to the second, so that
+#: a worker that is behind catches up: some brokers answer a fetch with the few records of one produce. The third is how often
+#: there is a look; who comes back sooner than the fourth has only been waiting.
+_GATHER_S = 0.005
 _GATHER_MOST_S = 0.02
 _GATHER_STEP_S = 0.001
 _IDLE_S = 0.0002
@@ -240,7 +242,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         with consumer._fetcher._subscriptions.fetch_context():
             await self._first(consumer, active_partitions, timeout or 0.0, drained)
             if busy >= _IDLE_S:
-                await self._gather(consumer, active_partitions, min(busy, _GATHER_MOST_S), drained)
+                await self._gather(consumer, active_partitions, busy, drained)
         self._polled = time.monotonic()
         return self._batched(drained) if drained.records else None
 
@@ -263,14 +265,22 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             else:
                 waiter.result()  # an authorization error of the coordinator
 
-    async def _gather(self, consumer: Any, active: Any, most_s: float, drained: Drained) -> None:
-        """What comes within ``most_s`` seconds, behind what is drained. Raises nothing: that would lose what is drained."""
-        ends = time.monotonic() + most_s
-        while drained.records and not drained.full and time.monotonic() < ends:
+    async def _gather(self, consumer: Any, active: Any, busy_s: float, drained: Drained) -> None:
+        """What comes within the times above, behind what is drained. Raises nothing: that would lose what is drained."""
+        began = time.monotonic()
+        least, most = began + min(busy_s / 2, _GATHER_S), began + min(busy_s, _GATHER_MOST_S)
+        while drained.records and not drained.full:
+            now = time.monotonic()
+            if now >= most or (now >= least and not self._behind(active)):
+                return
             await asyncio.sleep(_GATHER_STEP_S)
             if consumer._closed or consumer._fetcher._closed:
                 return
             self._take(consumer._fetcher, active, drained)
+
+    def _behind(self, active: Any) -> bool:
+        """Whether the log of an active partition holds more than was taken, as far as the last fetches could tell."""
+        return any(lag and (active is None or tp in active) for tp, lag in self.lags().items())
 
     def _take(self, fetcher: Any, active: Any, drained: Drained) -> None:
         """:meth:`_drain`; what it raises behind drained records is owed to the next poll, for they must be delivered first."""

@@ -209,13 +209,11 @@ class DetectStage:
         pieces = rounds(batch.slot)
         plan = self.watched.plan(batch.slot)
         late = batch.late if batch.late.any() else None
-        for runner in self.watched.runners:
+        for runner in self.watched.concerned(plan):
             if heard is not None and runner.takes_unmeasured:
                 self._advance_hearing(runner, *heard, until, at, told)
                 continue
             rows = plan.get(runner.place)
-            if rows is None and not runner.ticks:
-                continue
             mine: list[NDArray[Any]] = []
             if rows is not None:
                 for piece in pieces:
@@ -360,7 +358,8 @@ class DetectStage:
             "registry_revision": self.registry.revision,
             "rules_fingerprint": self.rules.fingerprint,
             "shard": self.shard.snapshot(),
-            "rules": {runner.state_key: runner.snapshot() for runner in self.watched.runners},
+            # A rule that never watched a series has nothing to say: fifty of sixty in most shards.
+            "rules": {runner.state_key: runner.snapshot() for runner in self.watched.runners if runner.series},
         }
 
     @classmethod

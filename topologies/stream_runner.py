@@ -61,6 +61,8 @@ class StreamRunner(RuleRunner):
         self._ticks_until(until, at, emit)
 
     def _signs(self, batch: Batch, clock: Int64, at: OffsetAt, emit: Emit) -> None:
+        if int(clock[-1]) // _STEP_MS <= self._step:
+            return
         fresh = np.flatnonzero(batch.arrival - batch.ts <= _FRESH_MS)
         steps, first = np.unique(clock[fresh] // _STEP_MS, return_index=True)
         for step, row in zip(steps.tolist(), fresh[first].tolist(), strict=True):

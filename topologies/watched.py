@@ -17,6 +17,8 @@ from streams.batch import Bool, Int32
 from topologies.rule_match import matches
 from topologies.rule_runner import RuleRunner
 
+#: Combinations of sets that are remembered: batches of one shard hold the same few again and again.
+_PLANS = 1_000
 #: Per rule (its place in the book): all rows, or a mask of those it watches.
 Plan = dict[int, Literal[True] | Bool]
 
@@ -33,11 +35,14 @@ class Watched:
         self._set_of: Int32 = np.zeros(64, dtype=np.int32)
         self._sets: list[tuple[int, ...]] = [()]
         self._number: dict[tuple[int, ...], int] = {(): 0}
+        #: By the sets a batch holds, as bytes. A set never changes; a rule that joins makes them void.
+        self._plans: dict[bytes, Plan] = {}
         for runner in runners:
             self.add(runner)
 
     def add(self, runner: RuleRunner) -> None:
         self.runners.append(runner)
+        self._plans.clear()
         if runner.whole:
             self._whole.append(runner.place)
         if runner.ticks:
@@ -77,18 +82,28 @@ class Watched:
         """Which rows each rule is to be shown."""
         which = self._set_of[slot]
         present: NDArray[np.intp] = np.flatnonzero(np.bincount(which, minlength=len(self._sets)))
-        if len(present) == 1:
-            return dict.fromkeys((*self._sets[int(present[0])], *self._whole), True)
-        members: dict[int, list[int]] = {}
-        for number in present.tolist():
-            for place in self._sets[number]:
-                members.setdefault(place, []).append(number)
-        plan: Plan = dict.fromkeys(self._whole, True)
-        for place, numbers in members.items():
-            if len(numbers) == len(present):
-                plan[place] = True
-                continue
-            wanted = np.zeros(len(self._sets), dtype=np.bool_)
-            wanted[numbers] = True
-            plan[place] = wanted[which]
-        return plan
+        wanted = self._wanted(present)
+        return {place: True if sets is True else sets[which] for place, sets in wanted.items()}
+
+    def concerned(self, plan: Plan) -> list[RuleRunner]:
+        """The rules that have rows or may have ticks, in the order of the book."""
+        return [runner for runner in self.runners if runner.ticks or runner.place in plan]
+
+    def _wanted(self, present: NDArray[np.intp]) -> Plan:
+        """Per rule: all sets that are ``present``, or a mask over the sets of those it watches."""
+        key = present.tobytes()
+        found = self._plans.get(key)
+        if found is None:
+            members: dict[int, list[int]] = {}
+            for number in present.tolist():
+                for place in self._sets[number]:
+                    members.setdefault(place, []).append(number)
+            found = dict.fromkeys(self._whole, True)
+            for place, numbers in members.items():
+                mask = np.zeros(int(present[-1]) + 1, dtype=np.bool_)
+                mask[numbers] = True
+                found[place] = True if len(numbers) == len(present) else mask
+            if len(self._plans) >= _PLANS:
+                self._plans.clear()
+            self._plans[key] = found
+        return found

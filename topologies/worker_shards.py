@@ -190,8 +190,10 @@ class Shards:
         """Write what changed. ``between`` runs in the same step as the capture (a switch of rules or registry, so that a
         restart switches at the same offset). Says whether everything is written."""
         async with self._lock:
-            captures = [shard.capture() for shard in self.held.values() if shard.dirty or shard.unacknowledged]
-            if (now := self._log_now()) is not None:
+            # Before the first capture: what any of these shards says behind its own is behind this, too.
+            now = self._log_now()
+            captures = await self._capture(apart=between is None)
+            if now is not None:
                 for capture in captures:
                     capture.checkpoint.marks.setdefault("told_since", now)
             if between is not None:
@@ -215,6 +217,16 @@ class Shards:
             if self._paused:
                 self.intake_at = wall_ms()
             return all(written)
+
+    async def _capture(self, apart: bool) -> list[Capture]:
+        """Capture what changed; ``apart``: shard by shard, and between two of them batches may be decided that wait."""
+        captures = []
+        for tp, shard in list(self.held.items()):
+            if self.held.get(tp) is shard and (shard.dirty or shard.unacknowledged):
+                captures.append(shard.capture())
+                if apart:
+                    await asyncio.sleep(0)
+        return captures
 
     async def _write_all(self, captures: list[Capture]) -> list[bool]:
         """Write until one fails: a store that hangs costs its timeout once, not once per shard."""

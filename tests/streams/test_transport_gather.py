@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from streams.transport_thread import BatchConsumerThread, Drained
+from streams.transport_thread import _GATHER_MOST_S, BatchConsumerThread, Drained
 
 A, B = TP("a", 0), TP("b", 0)
 
 
 class Thread(BatchConsumerThread):
-    """Its log brings one record whenever it is looked at; ``closes_at`` says after how many looks the consumer is closed, and
-    ``breaks_at`` at which look the log is broken."""
+    """Its log brings one record whenever it is looked at, and holds ``more`` behind it; ``closes_at`` says after how many looks
+    the consumer is closed, and ``breaks_at`` at which look the log is broken."""
 
-    def __init__(self, closes_at: int = 10**9, breaks_at: int = 10**9) -> None:
+    def __init__(self, closes_at: int = 10**9, breaks_at: int = 10**9, more: int = 10**9) -> None:
         self.looks, self.closes_at, self.breaks_at = 0, closes_at, breaks_at
         self._owed: Exception | None = None
         context = SimpleNamespace(fetch_context=contextlib.nullcontext)
         self.aio = SimpleNamespace(_closed=False, _fetcher=SimpleNamespace(_closed=False, _subscriptions=context))
-        self.fills = 10**9
+        self.fills, self.more = 10**9, more
 
     def _drain(self, fetcher: Any, active: Any, drained: Drained) -> None:
         if self.looks == self.breaks_at:
@@ -34,6 +34,9 @@ class Thread(BatchConsumerThread):
         self.looks += 1
         self.aio._closed = self.looks >= self.closes_at
         drained.full = self.looks >= self.fills
+
+    def lags(self) -> dict[TP, int]:
+        return {A: max(0, self.more - self.looks), B: 0}
 
     def _batched(self, drained: Drained) -> Drained:
         return drained
@@ -53,9 +56,21 @@ def test_a_worker_that_waits_gets_what_is_there_at_once() -> None:
 
 
 def test_a_worker_that_was_busy_gets_what_comes_meanwhile_in_one_batch() -> None:
-    records = poll(Thread(), 10.0)
-    assert len(records) > 2
+    records = poll(Thread(more=0), 10.0)
+    assert len(records) > 1
     assert records == list(range(len(records)))
+
+
+def test_a_worker_that_is_behind_goes_on_until_it_has_what_the_log_holds() -> None:
+    thread = Thread(more=8)
+    began = time.monotonic()
+    records = poll(thread, 10.0)
+    assert len(records) >= 8 or time.monotonic() - began >= _GATHER_MOST_S
+
+
+def test_a_lag_where_nothing_may_be_read_is_not_waited_for() -> None:
+    thread = Thread()
+    assert thread._behind(None) and thread._behind({A}) and not thread._behind({B})
 
 
 def test_nothing_more_is_gathered_once_a_batch_is_full() -> None:
