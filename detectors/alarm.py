@@ -12,9 +12,10 @@ reach a rung nor meet a waiting or held one cost one comparison.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from detectors.alarm_row import one_row
@@ -193,13 +194,13 @@ class Alarm:
     def _moments(
         self, rows: NDArray[np.intp], slot: Int32, now: Int64, met: NDArray[np.bool_], since: Int64
     ) -> Iterator[Transition]:
-        level = self._worst(met)
-        for i in np.flatnonzero(level).tolist():
-            s, t, reached = int(slot[i]), int(now[i]), int(level[i])
-            self.state["raised"][s] = t
-            self.state["worst"][s] = reached
-            first = int(since[i, int(met[i].argmax())])
-            yield Transition(int(rows[i]), s, "raised", reached, 0, t, first, t, self.ladder.bounds(s, reached)[0])
+        hit = np.flatnonzero(met.any(axis=1))
+        rung = met[hit].argmax(axis=1)
+        who, at, level = slot[hit], now[hit], self.ladder.levels[rung]
+        self.state["raised"][who], self.state["worst"][who] = at, level
+        told = (rows[hit], who, level, at, since[hit, rung], self.ladder.raises(who, rung))
+        for row, s, reached, t, first, bound in zip(*(column.tolist() for column in told), strict=True):
+            yield Transition(row, s, "raised", reached, 0, t, first, t, bound)
 
     def _changes(
         self,

@@ -105,7 +105,7 @@ class Geofence(Fenced[GeofenceParams]):
             else:
                 found, which[rows] = self._walk(batch, rows, active, unsaid)
             measure[rows] = np.where(unsaid, np.nan, found)
-        return Measures(measure, explain=lambda row: self._explain(which[row], measure[row]))
+        return Measures(measure, explain=lambda row: self._explain(which.item(row), measure.item(row)))
 
     def _conditions(self, batch: Batch, rows: Index) -> tuple[Bool, Bool]:
         """Whether the conditions of the measure are met, and whether that cannot be said (load unknown)."""
@@ -192,11 +192,17 @@ class Geofence(Fenced[GeofenceParams]):
         return metres, which
 
     def _explain(self, number: int, measure: float) -> str:
-        fence = self.fences[number] if 0 <= number < len(self.fences) else None
-        name = f"{fence.fence_id} ({fence.kind})" if fence else "its fences"
-        mode = self.params.mode
-        if mode == "outside":
-            return f"{measure:.0f} m outside {name}"
-        if mode == "dwell":
-            return f"{measure:.0f} s {self.params.dwell_in} {name}"
-        return {"inside": f"inside {name}", "enter": f"entered {name}", "exit": f"left {name}"}[mode]
+        name = "its fences"
+        if 0 <= number < len(self.fences):
+            fence = self.fences[number]
+            name = f"{fence.fence_id} ({fence.kind})"
+        match self.params.mode:
+            case "outside":
+                return f"{measure:.0f} m outside {name}"
+            case "dwell":
+                return f"{measure:.0f} s {self.params.dwell_in} {name}"
+            case "enter":
+                return f"entered {name}"
+            case "exit":
+                return f"left {name}"
+        return f"inside {name}"

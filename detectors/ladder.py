@@ -119,3 +119,8 @@ class Ladder:
         """``(raise, clear)`` of one level in the measure's own sign; NaN where it is not judged."""
         column = self.level_list.index(level)
         return self._sign * float(self._raise[slot, column]), self._sign * float(self._clear[slot, column])
+
+    def raises(self, slot: Int32, rung: NDArray[np.intp]) -> Float64:
+        """``raise`` of each slot's rung (its place in :attr:`levels`), in the measure's own sign."""
+        found: Float64 = self._sign * self._raise[slot, rung]
+        return found

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from streams.records import Phase
 
 
-@dataclass(slots=True, frozen=True)
-class Transition:
+class Transition(Struct, frozen=True, gc=False):
     """One change of one alarm, due to one row.
 
     ``row`` indexes the rows that were given. ``level`` is the level now (cleared: the one that was left), ``before`` the one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from detectors.alarm import Transition
 from detectors.base import Series
@@ -16,9 +17,15 @@ def moment(ms: int) -> str:
     '2023-11-14T22:13:20Z'
     """
     try:
-        return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return _second(ms // 1000)
     except (OverflowError, ValueError, OSError):
         return f"{ms} ms"
+
+
+@lru_cache(maxsize=4096)
+def _second(epoch: int) -> str:
+    """Signals of a batch speak of few seconds, and writing one down takes as long as all the rest of a sentence."""
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def explain(rule: Rule, change: Transition, series: Series, value: float | None, text: str | None) -> str:
@@ -29,7 +36,7 @@ def explain(rule: Rule, change: Transition, series: Series, value: float | None,
     if change.phase == "cleared":
         return f"{what}; cleared{bound and f' ({bound})'} {since}"
     eased = ", eased" if change.before and change.level > change.before else ""
-    return "; ".join(part for part in (what, bound and f"{bound}{eased}", since) if part)
+    return "; ".join(filter(None, (what, bound and f"{bound}{eased}", since)))
 
 
 def _measured(series: Series, value: float | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from streams.records import Control, Signal, Source
 from topologies.rule_context import RECORD, Order
 
@@ -18,7 +20,7 @@ class Told:
         self._found.append((order, len(self._found), record))
 
     def in_order(self, topic: str, partition: int, base: int) -> list[Signal | Control]:
-        found = sorted(self._found, key=lambda item: (item[0], item[1]))
+        found = sorted(self._found, key=itemgetter(0, 1))
         n, place = 0, (-1, -1)
         for order, _, record in found:
             n = n + 1 if (order[0], order[1]) == place else base
