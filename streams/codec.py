@@ -128,7 +128,7 @@ def decode(stream: str, raw: RawBatch, *, caller_key: bytes = b"") -> Decoded:
     keys = census(STREAMS[stream], decoded.fields, blob, readable)
     decoded.unknown_fields = keys.unknown
     _settle(stream, raw, decoded, envelopes, printable=_printable(blob))
-    if not keys.plain and (b'crs"' in blob or b"\\" in blob):
+    if not keys.plain and decoded.fields.distinct("crs") - {"wgs84"}:
         _to_wgs84(decoded.rows)
         decoded.fields = RowFields(decoded.rows)
     if stream == "hotline":

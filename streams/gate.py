@@ -68,6 +68,8 @@ class Admitted:
     batch: Batch
     quarantined: list[Quarantined]
     duplicates: int
+    #: Fields of the records of ``batch``.
+    fields: RowFields
     #: Quarantine reasons.
     reasons: Counter[str] = field(default_factory=Counter)
     #: Slots given out in this batch, new ones and ones used again, in order of appearance.
@@ -141,7 +143,7 @@ class Gate:
         if not verdicts.any() and len(sound) == len(rows):
             # Nothing to say against any row: nearly every batch ends here, and nothing of it is copied.
             batch = Batch(self.stream, slot, ts, arrival, offset, decoded.part, verdicts == LATE, rows, columns)
-            return Admitted(batch, [], 0, Counter(), fresh)
+            return Admitted(batch, [], 0, fields, Counter(), fresh)
         codes[sound[verdicts == JUMP]] = CODE["impossible_jump"]
         stays = (verdicts != DUPLICATE) & (verdicts != JUMP)
         duplicates = int(np.count_nonzero(verdicts == DUPLICATE))
@@ -150,6 +152,7 @@ class Gate:
             records: Sequence[Any] = rows
         else:
             records = [rows[i] for i in index.tolist()]
+            fields = RowFields(records)
             columns = {name: column[index] for name, column in columns.items()}
         batch = Batch(
             self.stream,
@@ -163,7 +166,7 @@ class Gate:
             columns,
         )
         quarantined = self._quarantined(decoded, raw, codes, ts, arrival)
-        return Admitted(batch, quarantined, duplicates, Counter(letter.reason for letter in quarantined), fresh)
+        return Admitted(batch, quarantined, duplicates, fields, Counter(letter.reason for letter in quarantined), fresh)
 
     def _slots(self, fields: RowFields, arrival: Int64) -> tuple[Int32, list[int]]:
         """Slots of the rows, by entity and second, and the new ones."""

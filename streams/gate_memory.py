@@ -15,12 +15,26 @@ from numpy.typing import NDArray
 
 from streams.batch import Bool, Float64, Int32, Int64
 from streams.event_time import NEVER
-from streams.geography import haversine_m
+from streams.geography import METRES_PER_DEGREE, haversine_m
 from streams.series import grown
 
 ACCEPTED, DUPLICATE, LATE, JUMP = 0, 1, 2, 3
 Verdicts = NDArray[np.int8]
 _KMH_PER_M_MS = 3600.0
+#: What rounding can make of a distance that is just within reach.
+_ROUNDING = 1 + 1e-6
+
+
+def _firsts(slot: Int32) -> Bool:
+    """Of rows sorted by slot, which begin a series."""
+    first = np.ones(len(slot), dtype=np.bool_)
+    np.not_equal(slot[1:], slot[:-1], out=first[1:])
+    return first
+
+
+def _previous(values: NDArray[Any], first: Bool, remembered: NDArray[Any]) -> NDArray[Any]:
+    """What each row's series said before it: the row before, or what is ``remembered`` where the row is the first."""
+    return np.where(first, remembered, np.concatenate([values[:1], values[:-1]]))
 
 
 class SeriesMemory:
@@ -80,10 +94,8 @@ class SeriesMemory:
 
     def _forward(self, slot: Int32, ts: Int64) -> tuple[Bool, Bool]:
         """Per row (sorted by slot): newer than the one before it in its series; first of its series."""
-        first = np.ones(len(slot), dtype=np.bool_)
-        np.not_equal(slot[1:], slot[:-1], out=first[1:])
-        before = np.where(first, self.newest[slot], np.concatenate([ts[:1], ts[:-1]]))
-        return ts > before, first
+        first = _firsts(slot)
+        return ts > _previous(ts, first, self.newest[slot]), first
 
     def _push(self, slot: Int32, ts: Int64, value: Float64, starts: NDArray[np.intp]) -> None:
         """Rows of series that only move forward, sorted by slot, each series beginning at one of ``starts``."""
@@ -167,18 +179,15 @@ class TrackMemory(SeriesMemory):
         verdicts = np.zeros(len(slot), dtype=np.int8)
         if not len(slot):
             return verdicts
-        order = np.argsort(slot, kind="stable")
+        order = np.arange(len(slot)) if self._once(slot) else np.argsort(slot, kind="stable")
         s, t, y, x = slot[order], ts[order], lat[order], lon[order]
-        forward, first = self._forward(s, t)
-        before_y = np.where(first, self.place[s, 0], np.concatenate([y[:1], y[:-1]]))
-        before_x = np.where(first, self.place[s, 1], np.concatenate([x[:1], x[:-1]]))
-        before_t = np.where(first, self.newest[s], np.concatenate([t[:1], t[:-1]]))
-        reach = self._reach(t, before_t)
-        metres = haversine_m(before_y, before_x, y, x)
-        forward &= (np.isnan(metres) | (metres <= reach)) & (t != self.refused_ts[s])
-        if not forward.all():
+        first = _firsts(s)
+        newest = _previous(t, first, self.newest[s])
+        near = self._reached(t, y, x, newest, _previous(y, first, self.place[s, 0]), _previous(x, first, self.place[s, 1]))
+        good = near & (t > newest) & (t != self.refused_ts[s])
+        if not good.all():
             walked = np.zeros(len(self.newest), dtype=np.bool_)
-            walked[s[~forward]] = True
+            walked[s[~good]] = True
             singly = walked[s]
             for row in np.sort(order[singly]).tolist():
                 verdicts[row] = self._fix(int(slot[row]), int(ts[row]), float(lat[row]), float(lon[row]))
@@ -191,6 +200,18 @@ class TrackMemory(SeriesMemory):
             self.place[s[ends], 0], self.place[s[ends], 1] = y[ends], x[ends]
             self._clear(s[ends])
         return verdicts
+
+    def _reached(self, ts: Int64, lat: Float64, lon: Float64, newest: Int64, before_lat: Float64, before_lon: Float64) -> Bool:
+        """Whether each place can have been reached from the one before it; from nowhere every place can."""
+        reach = self._reach(ts, newest)
+        # No way is longer than along the meridian and then along the equator: that many degrees settle nearly every row.
+        degrees = np.abs(lat - before_lat) + np.abs(lon - before_lon)
+        reached: Bool = degrees * (METRES_PER_DEGREE * _ROUNDING) <= reach
+        unsettled = np.flatnonzero(~reached)
+        if len(unsettled):
+            metres = haversine_m(before_lat[unsettled], before_lon[unsettled], lat[unsettled], lon[unsettled])
+            reached[unsettled] = np.isnan(metres) | (metres <= reach[unsettled])
+        return reached
 
     def _reach(self, ts: Any, before: Any) -> Any:
         """Metres a vehicle can have come; the slack is the noise of two positions."""

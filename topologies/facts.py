@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import attrgetter
-from typing import Any
-
 import numpy as np
 
 from detectors.base import Series
 from streams.batch import Float64
 from streams.registry import Facts, Registry
+from streams.row_fields import RowFields
 from streams.vocabulary import METRICS
 
 #: Kind of asset that speaks on a stream and may be missed; a camera speaks only of what it sees, a caller when they call.
@@ -106,13 +103,15 @@ def dates_of(registry: Registry) -> list[int]:
     return sorted(dates)
 
 
-def state_columns(records: Sequence[Any]) -> dict[str, Float64]:
+def state_columns(fields: RowFields) -> dict[str, Float64]:
     """Load, lid and hopper of vehicle fixes as columns, as the detectors of vehicles read them."""
     nan = float("nan")
     columns: dict[str, Float64] = {}
     for name, codes in _STATES.items():
-        given = list(map(attrgetter(f"{name}_state"), records))
+        given = f"{name}_state"
         # Most vehicles have no such sensor.
-        said = given.count(None) < len(given)
-        columns[name] = np.array([codes.get(state, nan) for state in given]) if said else np.full(len(given), nan)
+        if codes.keys().isdisjoint(fields.distinct(given)):
+            columns[name] = np.full(len(fields.rows), nan)
+        else:
+            columns[name] = np.array([codes.get(state, nan) for state in fields[given]])
     return columns

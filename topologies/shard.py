@@ -93,7 +93,7 @@ class Shard:
             else:
                 self._settle(slot, first)
         if self.stream == "vehicle":
-            batch.columns |= state_columns(batch.records)
+            batch.columns |= state_columns(admitted.fields)
         self._mark.observe(batch.ts)
         late = admitted.late
         outcomes = Counter(
@@ -112,7 +112,8 @@ class Shard:
         A slot whose rows were all refused (a call told again after it was forgotten) is shown to the rules with the first row
         that is not: shown at once it would have its place among them by where the batch was cut.
         """
-        if not fresh and all(slot in self._kinds for slot in set(batch.slot.tolist())):
+        everyone = len(self._kinds) == self.index.live  # has said what it is
+        if not fresh and (everyone or self._kinds.keys() >= set(batch.slot.tolist())):
             return fresh
         named: dict[int, None] = {}
         for slot, record in zip(batch.slot.tolist(), batch.records, strict=True):
