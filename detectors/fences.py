@@ -132,6 +132,7 @@ class FenceSet:
         self.fences: tuple[Fence, ...] = tuple(fences)
         self.problems: list[FenceProblem] = list(problems)
         self.keys: Int64 = np.array([fence.key for fence in self.fences], dtype=np.int64)
+        self._by_key: Index = np.argsort(self.keys, kind="stable")
         self._by_id: dict[str, list[int]] = {}
         for number, fence in enumerate(self.fences):
             self._by_id.setdefault(fence.fence_id, []).append(number)
@@ -194,6 +195,14 @@ class FenceSet:
     def named(self, ids: Iterable[str]) -> list[int]:
         """Numbers of the fences of these ids (a site with several periods has several), in order, without repetition."""
         return sorted({number for name in ids for number in self._by_id.get(name, ())})
+
+    def numbers(self, keys: Int64) -> Index:
+        """Numbers of the fences with these keys (of several, the last); -1 where there is none."""
+        if not len(self.keys):
+            return np.full(len(keys), -1, dtype=np.int64)
+        at = np.searchsorted(self.keys, keys, side="right", sorter=self._by_key) - 1
+        found: Index = np.where(self.keys[self._by_key[at]] == keys, self._by_key[at], -1)
+        return found
 
     def of_kinds(self, kinds: Iterable[str]) -> list[int]:
         """Numbers of the fences of these kinds."""

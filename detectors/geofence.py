@@ -19,7 +19,6 @@ from detectors.base import Columns, Measures, Params, register
 from detectors.daily import daily_window, in_daily
 from detectors.fence_grid import Index
 from detectors.fenced import Fenced, FencedParams
-from detectors.fences import FenceSet
 from streams.batch import Batch, Bool, Float64, Int64
 
 #: ``place`` of a slot of which nothing is known yet, and of one outside all of its fences; else the fence's key.
@@ -79,8 +78,6 @@ class Geofence(Fenced[GeofenceParams]):
     name: ClassVar[str] = "geofence"
     streams: ClassVar[frozenset[str]] = frozenset({"vehicle"})
     Params: ClassVar[type[Params]] = GeofenceParams
-    #: Number of a fence by its key, made when it is first asked for.
-    _number_of: dict[int, int] | None = None
 
     def columns(self) -> Columns:
         return Columns(
@@ -148,7 +145,7 @@ class Geofence(Fenced[GeofenceParams]):
             measure = (crossed & held & (place != UNKNOWN) & active).astype(np.float64)
         elif self.params.mode == "exit":
             measure = (crossed & (place > OUTSIDE) & active).astype(np.float64)
-            number = np.where(crossed, self._number(place), number)
+            number[crossed] = self.fences.numbers(place[crossed])
         else:
             measure = (held & active).astype(np.float64)
         state["place"][slot], state["since"][slot] = now, since
@@ -164,22 +161,14 @@ class Geofence(Fenced[GeofenceParams]):
         row, fence = self.holding(slot, lon, lat, ts, -self.params.enter_margin_m)
         # Backwards, so that the first of several fences is written last.
         target[row[::-1]], number[row[::-1]] = self.fences.keys[fence[::-1]], fence[::-1]
-        if (place > OUTSIDE).any():
-            row, fence = self.holding(slot, lon, lat, ts, self.params.leave_margin_m)
+        inside = np.flatnonzero(place > OUTSIDE)
+        if len(inside):
+            row, fence = self.holding(slot[inside], lon[inside], lat[inside], ts[inside], self.params.leave_margin_m)
+            row = inside[row]
             same = self.fences.keys[fence] == place[row]
             row, fence = row[same], fence[same]
             target[row], number[row] = place[row], fence
         return target, number
-
-    def _number(self, place: Int64) -> Index:
-        """Numbers of the fences with these keys; -1 where there is none."""
-        if self._number_of is None:
-            self._number_of = {key: index for index, key in enumerate(self.fences.keys.tolist())}
-        return np.array([self._number_of.get(key, -1) for key in place.tolist()], dtype=np.int64)
-
-    def attach(self, fences: FenceSet) -> None:
-        super().attach(fences)
-        self._number_of = None
 
     def _outside(self, batch: Batch, rows: Index) -> tuple[Float64, Index]:
         """Metres from each fix to the nearest of its vehicle's fences, and which one that is."""
