@@ -27,6 +27,8 @@ PAIRS_PER_FENCE = 144
 STRIPS = 4
 #: Cells are clipped this much larger than they are, so that rounding in the cell's number never meets the piece's edge.
 OVERLAP = 1e-6
+#: Degrees east per degree north of a border piece that is all but flat: more would only overflow.
+STEEPEST = 1e300
 #: An area is halved until vertices x cells is below this; then all of its cells are clipped in one vectorised call.
 CLIP_WORK = 60_000
 
@@ -44,6 +46,7 @@ class FenceGrid:
 
     def __init__(self, areas: Sequence[Any]) -> None:
         self.areas = len(areas)
+        self._area_bits = self.areas.bit_length()
         self._lay(areas)
         builder = _Cutter(self)
         for number, area in enumerate(areas):
@@ -82,19 +85,19 @@ class FenceGrid:
         return self._place(lon, lat)[0]
 
     def _place(self, lon: Float64, lat: Float64) -> tuple[Index, Index]:
-        """Cell of each point, and its strip in it."""
+        """Number of each point's cell, and of its strip: strips are counted as cells are, in a grid so many times as high."""
         x, y = (lon - self.west) / self.width, (lat - self.south) / self.height
         within = (x >= 0) & (x <= self.columns) & (y >= 0) & (y <= self.rows)
-        if within.all():
-            column, row = x.astype(np.int64), y.astype(np.int64)
-        else:
+        all_within = bool(within.all())
+        if not all_within:
             x, y = np.where(within, x, 0.0), np.where(within, y, 0.0)
-            column, row = x.astype(np.int64), y.astype(np.int64)
         # A point on the grid's own east or north line belongs to the last cell.
-        np.minimum(column, self.columns - 1, out=column)
-        np.minimum(row, self.rows - 1, out=row)
-        cell = np.where(within, row * self.columns + column, self.cells)
-        return cell, np.minimum(((y - row) * STRIPS).astype(np.int64), STRIPS - 1)
+        column = np.minimum(x.astype(np.int64), self.columns - 1)
+        level = np.minimum((y * STRIPS).astype(np.int64), self.rows * STRIPS - 1)
+        cell, strip = level // STRIPS * self.columns + column, level * self.columns + column
+        if not all_within:
+            cell, strip = np.where(within, cell, self.cells), np.where(within, strip, self.cells * STRIPS)
+        return cell, strip
 
     def query(self, lon: Float64, lat: Float64) -> tuple[Index, Index]:
         """Every (point, area) with the point inside the area: two index arrays, by point, then area; not to be changed."""
@@ -109,39 +112,30 @@ class FenceGrid:
 
     def _ask(self, lon: Float64, lat: Float64) -> tuple[Index, Index]:
         cell, strip = self._place(lon, lat)
-        start = self._full_from[cell]
-        count = self._full_from[cell + 1] - start
-        full_point, full_at = _expand(start, count)
-        edge_point, edge_area = self._cast(lon, lat, cell * STRIPS + strip)
-        if not len(full_point):
-            return edge_point, edge_area
-        full_area = self._full_area[full_at].astype(np.int64)
-        if not len(edge_point):
-            return full_point, full_area
-        point, area = np.concatenate([full_point, edge_point]), np.concatenate([full_area, edge_area])
-        order = np.argsort(point * self.areas + area, kind="stable")
-        return point[order], area[order]
+        hit = np.concatenate([self._covering(cell), self._crossing(lon, lat, strip)])
+        hit.sort(kind="stable")  # two runs in order: a merge
+        return hit >> self._area_bits, hit & ((1 << self._area_bits) - 1)
 
-    def _cast(self, lon: Float64, lat: Float64, strip: Index) -> tuple[Index, Index]:
-        """Ray cast to the east over the border pieces of each point's strip; inside where an odd number is crossed."""
+    def _hits(self, point: Index, area: NDArray[Any]) -> Index:
+        """Pairs of point and area as one number each, which sorts and compares as the pairs do."""
+        hits: Index = (point << self._area_bits) | area.astype(np.int64)
+        return hits
+
+    def _covering(self, cell: Index) -> Index:
+        """Hits of the areas that cover each point's cell."""
+        start = self._full_from[cell]
+        point, at = _expand(start, self._full_from[cell + 1] - start)
+        return self._hits(point, self._full_area[at])
+
+    def _crossing(self, lon: Float64, lat: Float64, strip: Index) -> Index:
+        """Hits of a ray cast to the east over the border pieces of each point's strip: where it crosses an odd number."""
         start = self._edge_from[strip]
         point, edge = _expand(start, self._edge_from[strip + 1] - start)
-        if not len(point):
-            return point, point
-        x, y, slope, low, high = self._edges.take(edge, axis=0).T
-        py = lat[point]
+        x, low, high, slope, area = self._edges.take(edge, axis=0).T
+        y = lat[point]
         # The half-open range [low, high) counts a vertex once; horizontal pieces were left out for it.
-        with np.errstate(over="ignore", invalid="ignore"):  # a piece so flat that its slope is infinite
-            crossed = np.flatnonzero((low <= py) & (py < high) & (lon[point] < x + (py - y) * slope))
-        if not len(crossed):
-            return crossed, crossed
-        point, pair = point[crossed], self._edge_pair[edge[crossed]]
-        begins = np.empty(len(crossed), dtype=np.bool_)
-        begins[0] = True
-        np.logical_or(point[1:] != point[:-1], pair[1:] != pair[:-1], out=begins[1:])
-        first = np.flatnonzero(begins)
-        odd = first[(np.diff(np.append(first, len(crossed))) & 1) == 1]
-        return point[odd], self._pair_area[pair[odd]]
+        crossed = ((low <= y) & (y < high) & (lon[point] < x + (y - low) * slope)).nonzero()[0]
+        return _odd(self._hits(point[crossed], area[crossed]))
 
     def inside(self, lon: Float64, lat: Float64) -> Bool:
         """Whether each point is in any area."""
@@ -152,30 +146,30 @@ class FenceGrid:
     def _keep(self, full: list[Index], full_area: list[Index], cells: Index, areas: Index, edges: Float64, pair: Index) -> None:
         self._full_from, order = _by_cell(np.concatenate([*full, _NONE]), self.cells)
         self._full_area = np.concatenate([*full_area, _NONE])[order].astype(np.int32)
-        order = np.lexsort((areas, cells))
-        rank = np.empty(len(order), dtype=np.int64)
-        rank[order] = np.arange(len(order))
-        self._pair_area = areas[order]
-        by_pair = np.argsort(rank[pair], kind="stable")
-        pair = rank[pair][by_pair]
-        x1, y1, x2, y2 = edges[by_pair].T
-        slope, low, high = (x2 - x1) / (y2 - y1), np.minimum(y1, y2), np.maximum(y1, y2)
-        listed, strip = self._strips(cells[order][pair], low, high)
-        self._edge_from, by_strip = _by_cell(strip, self.cells * STRIPS + STRIPS - 1)
-        listed = listed[by_strip]
-        self._edge_pair = pair[listed]
+        order = np.lexsort((areas[pair], cells[pair]))
+        pair = pair[order]
+        x1, y1, x2, y2 = edges[order].T
+        # What runs along the line where a cell was clipped in the west lies behind every point of the cell.
+        met = np.flatnonzero(np.maximum(x1, x2) > self.west + (cells[pair] % max(self.columns, 1) - OVERLAP / 2) * self.width)
+        pair, x1, y1, x2, y2 = pair[met], x1[met], y1[met], x2[met], y2[met]
+        low, high = np.minimum(y1, y2), np.maximum(y1, y2)
+        with np.errstate(over="ignore"):
+            slope = np.clip((x2 - x1) / (y2 - y1), -STEEPEST, STEEPEST)
+        listed, strip = self._strips(cells[pair], low, high)
+        self._edge_from, by_strip = _by_cell(strip, self.cells * STRIPS)
         # Row by row: what is known of a piece lies in one line of the processor's cache.
-        self._edges = np.stack([x1, y1, slope, low, high], axis=1)[listed]
+        pieces = np.stack([np.where(y1 < y2, x1, x2), low, high, slope, areas[pair]], axis=1)
+        self._edges = pieces[listed[by_strip]]
 
     def _strips(self, cell: Index, low: Float64, high: Float64) -> tuple[Index, Index]:
         """Every (border piece, strip) where the piece reaches into the strip of its cell, or comes near it."""
-        base = (cell // max(self.columns, 1)).astype(np.float64)
+        row, column = np.divmod(cell, max(self.columns, 1))
         first, last = (
-            np.clip(np.floor(((edge - self.south) / self.height - base) * STRIPS + slack), 0, STRIPS - 1).astype(np.int64)
+            np.clip(np.floor(((edge - self.south) / self.height - row) * STRIPS + slack), 0, STRIPS - 1).astype(np.int64)
             for edge, slack in ((low, -OVERLAP * STRIPS), (high, OVERLAP * STRIPS))
         )
-        listed, strip = _expand(first, last - first + 1)
-        return listed, cell[listed] * STRIPS + strip
+        listed, level = _expand(row * STRIPS + first, last - first + 1)
+        return listed, level * self.columns + column[listed]
 
 
 _NONE: Index = np.empty(0, dtype=np.int64)
@@ -189,12 +183,20 @@ def _by_cell(cell: Index, cells: int) -> tuple[Index, Index]:
 
 def _expand(start: Index, count: Index) -> tuple[Index, Index]:
     """For ranges [start, start+count): the number of the range, and the position, of every element."""
-    rows = np.flatnonzero(count)
-    if not len(rows):
-        return _NONE, _NONE
-    count = count[rows]
-    ends = np.cumsum(count)
-    return np.repeat(rows, count), np.arange(ends[-1]) + np.repeat(start[rows] - (ends - count), count)
+    which = np.arange(len(count)).repeat(count)
+    shift = start + count - count.cumsum()
+    return which, np.arange(len(which)) + shift.take(which)
+
+
+def _odd(hits: Index) -> Index:
+    """Which hits stand there an odd number of times; equal ones stand together."""
+    if not len(hits):
+        return hits
+    border = np.ones(len(hits) + 1, dtype=np.bool_)
+    np.not_equal(hits[1:], hits[:-1], out=border[1:-1])
+    bounds = border.nonzero()[0]
+    odd: Index = hits[bounds[:-1][(bounds[1:] - bounds[:-1]) & 1 == 1]]
+    return odd
 
 
 class _Cutter:
