@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -50,7 +51,13 @@ def day_name(ts: int, offset_min: int = 480) -> str:
     """
     if not 0 <= ts < _LAST_MS:
         return "00000000"
-    return (_EPOCH + timedelta(milliseconds=ts + offset_min * MINUTE_MS)).strftime("%Y%m%d")
+    return _name_of((ts + offset_min * MINUTE_MS) // DAY_MS)
+
+
+@lru_cache(maxsize=64)
+def _name_of(day: int) -> str:
+    """Of the n-th day since the epoch: the signals of a batch fall on one day or two, and to write a date takes longest."""
+    return (_EPOCH + timedelta(days=day)).strftime("%Y%m%d")
 
 
 def handle_by(words: str, start: int, calendar: Calendar) -> int:
@@ -62,14 +69,21 @@ def handle_by(words: str, start: int, calendar: Calendar) -> int:
     >>> (handle_by("2wh", monday_11, Calendar()) - monday_11) // HOUR_MS   # one hour before the noon break, one after
     4
     """
-    found = _WORDS.match(words)
-    if found is None or not 0 <= start < _LAST_MS:
+    said = _read(words)
+    if said is None or not 0 <= start < _LAST_MS:
         return 0
-    amount, unit = float(found[1]), found[2]
+    amount, unit = said
     if unit in _NATURAL:
         return start + round(amount * _NATURAL[unit])
     minutes = amount * (60 if unit == "wh" else calendar.minutes_a_day)
     return _working(start, round(minutes * MINUTE_MS), calendar)
+
+
+@lru_cache(maxsize=256)
+def _read(words: str) -> tuple[float, str] | None:
+    """Amount and unit; a rule book has a dozen such words."""
+    found = _WORDS.match(words)
+    return (float(found[1]), found[2]) if found is not None else None
 
 
 def _working(start: int, left: int, calendar: Calendar) -> int:

@@ -22,6 +22,8 @@ def counted(incident: Happening) -> list[Piece]:
 def holding(incident: Happening, family: Family, guests: Sequence[Family] = ()) -> list[Escalation]:
     """The family's escalations that hold for the incident's evidence, in the order of the table; then those of its
     ``guests``, each for its own evidence."""
+    if not family.escalate and not guests:
+        return []
     pieces = [piece for piece in incident.pieces.values() if incident.historical or not piece.historical]
     held = [escalation for escalation in family.escalate if _holds(escalation, family, pieces)]
     for guest in guests:
@@ -31,12 +33,14 @@ def holding(incident: Happening, family: Family, guests: Sequence[Family] = ()) 
 
 
 def _holds(escalation: Escalation, family: Family, pieces: Sequence[Piece]) -> bool:
+    if len(pieces) < sum([need.witnesses for need in escalation.needs]):
+        return False  # every witness of every need is a piece of its own
     answers = []
     for need in escalation.needs:
-        matching = sorted((piece for piece in pieces if _counts(need, piece)), key=lambda piece: (piece.first_ts, piece.key))
+        matching = [piece for piece in pieces if _counts(need, piece)]
         if len({piece.witness for piece in matching}) < need.witnesses:
             return False
-        answers.append(matching)
+        answers.append(sorted(matching, key=lambda piece: (piece.first_ts, piece.key)))
     return any(_meets(escalation.needs, answers, family, pivot) for matching in answers for pivot in matching)
 
 
@@ -103,7 +107,7 @@ def judge(
     if not own:
         return incident.level, [], incident.raised_by_data
     held = holding(incident, family, guests)
-    level = min([piece.level for piece in own] + [escalation.level for escalation in held])
+    level = min([one.level for one in (*own, *held)])
     grounds: list[str] = []
     if family.target_radius_m is not None and incident.targets:
         grounds.append(f"raised one step: {incident.targets[0]}")

@@ -11,11 +11,12 @@ incidents or exercises.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from streams.records import Feedback, IncidentEvent, Signal
 from topologies.dispatch_plan import MINUTE_MS, handle_by
-from topologies.happening import Happening, Piece, leading, level_of, own_key, piece_key, place
+from topologies.happening import Happening, Piece, level_of, own_key, piece_key, place
 from topologies.incident_settings import IncidentSettings
 from topologies.rule_facts import RuleFacts
 
@@ -142,12 +143,10 @@ def clear(incident: Happening, piece: Piece, signal: Signal) -> str | None:
 
 def count_standing(incident: Happening) -> None:
     """Alarms that stand, and the status that follows from it."""
-    own = leading(incident.pieces.values())
-    incident.standing = sum(1 for piece in own if piece.active and not piece.momentary)
-    if not incident.is_open:
-        return
-    alarms = any(not piece.momentary for piece in own)
-    incident.status = "recovering" if alarms and not incident.standing else incident.handling
+    alarms = [piece for piece in incident.pieces.values() if not (piece.momentary or piece.lends)]
+    incident.standing = len([piece for piece in alarms if piece.active])
+    if incident.is_open:
+        incident.status = "recovering" if alarms and not incident.standing else incident.handling
 
 
 def chatters(piece: Piece, latch_after: int | None) -> bool:
@@ -209,8 +208,10 @@ def set_deadlines(incident: Happening, facts: RuleFacts | None, at: int, setting
             incident.handle_by = _sooner(incident, "handle", incident.handle_by, handle)
 
 
-def _shortest(*minutes: float | None) -> int | None:
-    given = [round(value * MINUTE_MS) for value in minutes if value is not None and value > 0]
+@lru_cache(maxsize=256)
+def _shortest(of_rule: float | None, of_level: float | None) -> int | None:
+    """Milliseconds of the shorter one; rules and levels make a few dozen pairs."""
+    given = [round(value * MINUTE_MS) for value in (of_rule, of_level) if value is not None and value > 0]
     return min(given) if given else None
 
 

@@ -34,10 +34,11 @@ class Revisions:
 
     def _guests(self, incident: Happening) -> list[Family]:
         """Families of its guests' evidence, whose escalations go on to count."""
+        welcome = self._table.family(incident.family).guest
+        if not welcome:
+            return []
         named = {piece.family for piece in incident.pieces.values()}
-        return [
-            self._table.family(guest.family) for guest in self._table.family(incident.family).guest if guest.family in named
-        ]
+        return [self._table.family(guest.family) for guest in welcome if guest.family in named]
 
     def revise(self, incident: Happening, event: IncidentEvent, why: str, at: int) -> None:
         """Judge the incident as it stands now, and emit unless it is only one more of many sources."""
