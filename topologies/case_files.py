@@ -77,11 +77,12 @@ class CaseFiles:
     def due(self) -> int | None:
         return self._timers.next()
 
-    def fire(self, now: int) -> None:
-        """The first timer due at or before ``now``."""
+    def fire(self, now: int) -> tuple[()]:
+        """The first timer due at or before ``now``; nothing is passed on."""
         name = self._timers.pop(now)
         if name is not None and name in self.incidents:
             self._fire_next(self.incidents[name])
+        return ()
 
     def _caught_up(self, name: str | None, arrival: int) -> Happening | None:
         """The incident with all its timers up to ``arrival`` fired; None where it is not known (any more)."""

@@ -21,7 +21,12 @@ from topologies.rule_facts import RuleFacts
 class Casebook(CaseEvidence):
     """The step itself: :meth:`take` for signals, :meth:`feedback` for people, :meth:`due` and :meth:`fire` for time."""
 
-    def take(self, signal: Signal) -> None:
+    def take(self, signal: Signal) -> tuple[()]:
+        """The last step: it passes nothing on."""
+        self._file(signal)
+        return ()
+
+    def _file(self, signal: Signal) -> None:
         facts = self._table.of(signal)
         if facts.shadow:
             self.decided.muted["shadow"] += 1

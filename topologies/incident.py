@@ -57,7 +57,7 @@ class IncidentStage:
         self._bursts = Bursts(self.settings.burst)
         self._casebook = Casebook(city, self._table, registry, self.settings)
         self._outages = Outages(registry, self.settings.outage, self._casebook.absorb)
-        self._steps: tuple[Step, ...] = (self._mutes, _Folding(self._outages, self), self._bursts, _Filing(self._casebook))
+        self._steps: tuple[Step, ...] = (self._mutes, _Folding(self._outages, self), self._bursts, self._casebook)
 
     # --- records ------------------------------------------------------------------------------------------------------
 
@@ -100,14 +100,13 @@ class IncidentStage:
     def _through(self, first: int, signals: Iterable[Signal]) -> None:
         """Signals through the steps from ``first`` on, each to the end before the next one."""
         if first == len(self._steps):
-            for _ in signals:
-                pass
-            return
+            return  # the casebook passes nothing on
         step = self._steps[first]
         for signal in signals:
             self._through(first + 1, step.take(signal))
 
     def _fire(self, low: int) -> None:
+        """What is due by ``low``, the earliest first; at one time the earlier step first."""
         while True:
             at: int | None = None
             which = 0
@@ -247,29 +246,3 @@ class _Folding:
 
     def fire(self, now: int) -> Iterable[Signal]:
         return self._outages.fire(now)
-
-
-class _Filing:
-    """The casebook as a step: nothing comes after it."""
-
-    def __init__(self, casebook: Casebook) -> None:
-        self._casebook = casebook
-
-    @property
-    def decided(self) -> Decided:
-        return self._casebook.decided
-
-    @decided.setter
-    def decided(self, decided: Decided) -> None:
-        self._casebook.decided = decided
-
-    def take(self, signal: Signal) -> Iterable[Signal]:
-        self._casebook.take(signal)
-        return ()
-
-    def due(self) -> int | None:
-        return self._casebook.due()
-
-    def fire(self, now: int) -> Iterable[Signal]:
-        self._casebook.fire(now)
-        return ()

@@ -68,16 +68,17 @@ class Progress:
         self._stall_ms = stall_ms
         self._reached: dict[SourceKey, int] = {(topic, partition): ms for topic, partition, ms in reached}
         self._floor = floor
-        self._fastest = self._slowest = 0
-        self._slowest_source: SourceKey | None = None
+        self._fastest = max(self._reached.values(), default=-(2**63))
+        self._slowest: int | None = None
         self._settle()
 
     @property
     def low(self) -> int | None:
         """Arrival time all running sources have passed; None before the first record."""
-        if self._slowest_source is None:
-            return self._floor
-        return self._slowest if self._floor is None or self._floor < self._slowest else self._floor
+        slowest, floor = self._slowest, self._floor
+        if slowest is None or floor is None:
+            return floor if slowest is None else slowest
+        return max(slowest, floor)
 
     def advance(self, source: SourceKey, arrival: int) -> None:
         before = self._reached.get(source)
@@ -87,7 +88,8 @@ class Progress:
         if arrival > self._fastest:
             self._fastest = arrival
         # The minimum moves only if its holder moved or fell out, or if a source is new or back; all else costs nothing.
-        if before is None or before <= self._slowest or self._slowest < self._fastest - self._stall_ms:
+        slowest = self._slowest
+        if slowest is None or before is None or before <= slowest or slowest < self._fastest - self._stall_ms:
             self._settle()
 
     def floor(self, now: int) -> None:
@@ -96,11 +98,8 @@ class Progress:
             self._floor = now
 
     def _settle(self) -> None:
-        if not self._reached:
-            return
-        self._fastest = max(self._reached.values())
         horizon = self._fastest - self._stall_ms
-        self._slowest, self._slowest_source = min((ms, key) for key, ms in self._reached.items() if ms >= horizon)
+        self._slowest = min([ms for ms in self._reached.values() if ms >= horizon], default=None)
 
     def snapshot(self) -> dict[str, Any]:
         return {"reached": [(*key, ms) for key, ms in sorted(self._reached.items())], "floor": self._floor}
