@@ -11,7 +11,7 @@ from topologies import life_cycle
 from topologies.bursts import PREFIX
 from topologies.case_files import CaseFiles
 from topologies.correlate import metres_between
-from topologies.happening import Happening, Piece, own_key, piece_key, place
+from topologies.happening import Happening, Piece, own_key, place
 from topologies.lending import Held, held_key
 from topologies.rule_facts import RuleFacts
 
@@ -19,14 +19,18 @@ from topologies.rule_facts import RuleFacts
 class CaseEvidence(CaseFiles):
     """Case files into which evidence is put; who decides what goes where is :class:`topologies.casebook.Casebook`."""
 
-    def _add(self, incident: Happening, signal: Signal, facts: RuleFacts, group: str | None, why: str | None = None) -> None:
-        before = incident.pieces.get(own_key(signal.rule, signal.entity))
-        moved = before is not None and before.value != signal.value
-        news = self._put(incident, signal, facts, group)
+    def _piece(self, signal: Signal, facts: RuleFacts) -> Piece:
+        """The signal as evidence; it is made once, and what looks for its incident looks at this."""
+        return life_cycle.piece_of(signal, facts, self._group(signal))
+
+    def _add(self, incident: Happening, signal: Signal, piece: Piece, facts: RuleFacts, why: str | None = None) -> None:
+        before = incident.pieces.get(piece.own_key)
+        moved = before is not None and before.value != piece.value
+        news = self._put(incident, piece)
         if news == "live_evidence":
             life_cycle.set_deadlines(incident, facts, signal.arrival_ts, self._settings)
-        piece = incident.pieces.get(before.key) if before is not None else None
-        if news == "returned" and piece is not None and self._chatters(incident, piece):
+        stands = incident.pieces.get(before.key) if before is not None else None
+        if news == "returned" and stands is not None and self._chatters(incident, stands):
             if incident.latched:
                 self.decided.muted["chatter"] += 1
                 news = None
@@ -39,21 +43,21 @@ class CaseEvidence(CaseFiles):
             self._revisions.revise(incident, "updated", "value_changed", signal.arrival_ts)
         self._aim(incident)
 
-    def _put(self, incident: Happening, signal: Signal, facts: RuleFacts, group: str | None) -> str | None:
-        piece = life_cycle.piece_of(signal, facts, group)
+    def _put(self, incident: Happening, piece: Piece) -> str | None:
+        """The incident holds the piece, and what was said before is followed up; as :func:`topologies.life_cycle.take`."""
         held = incident.pieces.get(piece.key)
         why = life_cycle.take(incident, piece, self._settings.witnesses_kept)
         if held is None:
             self._near.add(incident, piece)
-            if signal.stream != "hotline" and not piece.lends:
+            if piece.stream != "hotline" and not piece.lends:
                 self._keep_own(incident, piece.own_key + ("|x" if incident.exercise else ""))
             if len(incident.pieces) > self._settings.evidence_kept:
                 self._let_go(incident)
+            if not piece.lends:
+                self._borrow(incident, piece)
         elif (held.lat, held.lon, held.group, held.gateway) != (piece.lat, piece.lon, piece.group, piece.gateway):
             self._near.remove(incident, held)
             self._near.add(incident, piece)
-        if held is None and not piece.lends:
-            self._borrow(incident, piece)
         return why
 
     def _keep_own(self, incident: Happening, key: str) -> None:
@@ -112,7 +116,7 @@ class CaseEvidence(CaseFiles):
             return False
         family = self._near.family(facts.family)
         reach_m = max(family.radius_m, (family.call_radius_m or 0.0) if signal.stream == "hotline" else 0.0)
-        mine = life_cycle.piece_of(signal, facts, self._group(signal))
+        mine = self._piece(signal, facts)
         said = {mine.witness}
         for held in self._lending.near(mine):
             other = held.signal
@@ -120,8 +124,10 @@ class CaseEvidence(CaseFiles):
                 continue
             if self._table.of(other).family != facts.family or abs(other.ts - signal.ts) > family.within_s * 1000:
                 continue
-            spot, there = place(signal), place(other)
-            if spot is not None and there is not None and metres_between(*spot, *there) <= reach_m:
+            there = place(other)
+            if mine.lat is None or mine.lon is None or there is None:
+                continue
+            if metres_between(mine.lat, mine.lon, *there) <= reach_m:
                 said.add(other.witness or other.entity)
         return len(said) >= facts.opens_with
 
@@ -133,22 +139,24 @@ class CaseEvidence(CaseFiles):
         if signal.historical:
             self.decided.muted["historical_lends_nothing"] += 1
             return
-        near, group = self._near, self._group(signal)
+        near, piece = self._near, self._piece(signal, facts)
         reach_m = max(facts.radius_m, near.widest_m(facts.family))
-        held = self._lending.keep(signal, reach_m, round(near.family(facts.family).within_s * 1000), group)
+        held = self._lending.keep(signal, reach_m, round(near.family(facts.family).within_s * 1000), piece.group)
         self.decided.noted["kept_to_lend"] += 1
         if facts.radius_m > near.widest_m(facts.family):  # wider than a cell of open incidents: look at each of the kind
             kinds = set(near.concerned(facts.family))
-            names = [one.incident_id for one in self.incidents.values() if one.is_open and one.family in kinds]
+            names = {one.incident_id for one in self.incidents.values() if one.is_open and one.family in kinds}
         else:
-            names = near.near(signal, facts.family, group)
+            names = near.near(piece)
         for name in sorted({*names, *held.lent_to}):
             incident = self._caught_up(self._merged_into(name), signal.arrival_ts)
             if incident is None or not incident.is_open:
                 continue
-            known = piece_key(signal) in incident.pieces
-            if known or (near.lent_to(signal, facts.family, group, facts.radius_m, incident) and self._lent(held, incident)):
-                self._add(incident, signal, facts, group)
+            if piece.key in incident.pieces or (self._weighs(held, piece, facts, incident) and self._lent(held, incident)):
+                self._add(incident, signal, life_cycle.piece_of(signal, facts, held.group), facts)
+
+    def _weighs(self, held: Held, piece: Piece, facts: RuleFacts, incident: Happening) -> bool:
+        return held.signal.exercise == incident.exercise and self._near.lent_to(piece, facts.radius_m, incident)
 
     def _lent(self, held: Held, incident: Happening) -> bool:
         known = self.incidents
@@ -164,9 +172,9 @@ class CaseEvidence(CaseFiles):
             facts = self._table.of(signal)
             if held_key(signal) in incident.pieces or incident.incident_id in held.lent_to:
                 continue
-            fits = self._near.lent_to(signal, facts.family, held.group, facts.radius_m, incident)
-            if fits and self._lent(held, incident):
-                self._put(incident, signal, facts, held.group)
+            lent = life_cycle.piece_of(signal, facts, held.group)
+            if self._weighs(held, lent, facts, incident) and self._lent(held, incident):
+                self._put(incident, lent)
 
     def _unlend(self, signal: Signal) -> None:
         held = self._lending.end(signal)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from streams.records import Feedback, Signal
 from topologies import life_cycle
 from topologies.case_evidence import CaseEvidence
-from topologies.happening import Happening, own_key
+from topologies.happening import Happening, Piece, own_key
 from topologies.incident_clock import instant
 from topologies.incident_name import incident_name
 from topologies.rule_facts import RuleFacts
@@ -41,38 +41,39 @@ class Casebook(CaseEvidence):
         if signal.phase == "cleared":
             self._clear(signal)
             return
-        incident = self._own(signal)
+        piece = self._piece(signal, facts)
+        incident = self._own(signal, piece)
         if incident is None:
-            self._correlate(signal, facts)
+            self._correlate(signal, piece, facts)
         elif incident.is_open:
-            self._add(incident, signal, facts, self._group(signal))
+            self._add(incident, signal, piece, facts)
         elif signal.historical and not incident.historical:
             self.decided.muted["historical_after_closing"] += 1
         elif life_cycle.same_again(incident, signal):
             self.decided.muted["closed_by_hand"] += 1
         else:
-            self._return(incident, signal, facts)
+            self._return(incident, signal, piece, facts)
 
-    def _own(self, signal: Signal) -> Happening | None:
+    def _own(self, signal: Signal, piece: Piece) -> Happening | None:
         """The incident this rule and entity return to, caught up to the signal; None where there is none any more."""
-        key = own_key(signal.rule, signal.entity)
-        real = self._caught_up(self._near.own.get(key), signal.arrival_ts)
+        key, own = piece.own_key, self._near.own
+        real = self._caught_up(own.get(key), signal.arrival_ts)
         if signal.exercise:
             # A drill that begins while a real alarm stands does not turn it into an exercise.
-            if real is not None and real.is_open and self._same_alarm(real, signal):
+            if real is not None and real.is_open and self._same_alarm(real, piece):
                 return real
-            real = self._caught_up(self._near.own.get(key + "|x"), signal.arrival_ts)
-        if real is None or (signal.momentary and self._near.too_far(signal, real)):
+            real = self._caught_up(own.get(key + "|x"), signal.arrival_ts)
+        if real is None or (piece.momentary and self._near.too_far(piece, real)):
             return None
         if real.is_open:
             return real
-        back = signal.arrival_ts <= real.closed_at + (real.reopen_ms or self._reopen_ms) or self._same_alarm(real, signal)
+        back = signal.arrival_ts <= real.closed_at + (real.reopen_ms or self._reopen_ms) or self._same_alarm(real, piece)
         return real if back else None
 
     @staticmethod
-    def _same_alarm(incident: Happening, signal: Signal) -> bool:
-        piece = incident.pieces.get(own_key(signal.rule, signal.entity))
-        return piece is not None and piece.active and piece.signal_id == signal.signal_id
+    def _same_alarm(incident: Happening, piece: Piece) -> bool:
+        held = incident.pieces.get(piece.own_key)
+        return held is not None and held.active and held.signal_id == piece.signal_id
 
     def _clear(self, signal: Signal) -> None:
         key = own_key(signal.rule, signal.entity)
@@ -94,26 +95,25 @@ class Casebook(CaseEvidence):
         if not found:
             self.decided.muted["nothing_to_clear"] += 1
 
-    def _correlate(self, signal: Signal, facts: RuleFacts) -> None:
-        group = self._group(signal)
+    def _correlate(self, signal: Signal, piece: Piece, facts: RuleFacts) -> None:
         fitting: list[Happening] = []
         near = self._near
-        for name in sorted(near.near(signal, facts.family, group)):
+        for name in sorted(near.near(piece)):
             incident = self._caught_up(name, signal.arrival_ts)
             if incident is None or not incident.is_open or incident.exercise != signal.exercise:
                 continue
-            if not near.may_join(signal, facts.family, incident) and not near.takes_over(signal, facts.family, incident):
+            if not near.may_join(piece, incident) and not near.takes_over(piece, incident):
                 continue
-            if near.fits(signal, facts.family, group, incident):
+            if near.fits(piece, incident):
                 fitting.append(incident)
         if not fitting:
-            self._open(signal, facts, group)
+            self._open(signal, piece, facts)
             return
         # Its own family's incident first, then the oldest: the same choice whatever the order of arrival was.
         fitting.sort(
             key=lambda one: (
-                one.family != facts.family,
-                not near.may_join(signal, facts.family, one),
+                one.family != piece.family,
+                not near.may_join(piece, one),
                 one.opened_ts,
                 one.incident_id,
             )
@@ -121,12 +121,12 @@ class Casebook(CaseEvidence):
         joined, others = fitting[0], fitting[1:]
         self.decided.noted["joined"] += 1
         why: str | None = None
-        if not near.may_join(signal, facts.family, joined):
-            self._take_over(joined, signal, facts)
+        if not near.may_join(piece, joined):
+            self._take_over(joined, piece)
             why = "cause_found"
         for other in others:
             same = other.family == joined.family and near.may_merge(other, joined)
-            if same or self._an_effect(other, joined, signal, facts):
+            if same or self._an_effect(other, joined, piece):
                 self._merge(other, joined, signal.arrival_ts)
                 why = "merged_with"
             elif near.belongs_to(joined, other) and near.no_wider(joined, other):
@@ -134,22 +134,22 @@ class Casebook(CaseEvidence):
                 joined, why = other, "merged_with"
             elif other.incident_id not in joined.linked and len(joined.linked) < 20:
                 joined.linked.append(other.incident_id)
-        self._add(joined, signal, facts, group, why)
+        self._add(joined, signal, piece, facts, why)
 
-    def _an_effect(self, other: Happening, joined: Happening, signal: Signal, facts: RuleFacts) -> bool:
-        """Whether the other is an effect of the one the signal joins, by what that holds or by what the signal says."""
+    def _an_effect(self, other: Happening, joined: Happening, piece: Piece) -> bool:
+        """Whether the other is an effect of the one the piece joins, by what that holds or by what the piece says."""
         known = self._near.belongs_to(other, joined)
-        said = joined.family == facts.family and self._near.takes_over(signal, facts.family, other)
+        said = joined.family == piece.family and self._near.takes_over(piece, other)
         return (known or said) and self._near.no_wider(other, joined)
 
-    def _take_over(self, incident: Happening, signal: Signal, facts: RuleFacts) -> None:
-        """The incident was an effect of what the signal tells: it goes on under its id as that."""
+    def _take_over(self, incident: Happening, piece: Piece) -> None:
+        """The incident was an effect of what the piece tells: it goes on under its id as that."""
         self._near.close(incident)
-        incident.family, incident.category = facts.family, signal.category
+        incident.family, incident.category = piece.family, piece.category
         self._near.open(incident)
         self.decided.noted["taken_over"] += 1
 
-    def _open(self, signal: Signal, facts: RuleFacts, group: str | None) -> None:
+    def _open(self, signal: Signal, piece: Piece, facts: RuleFacts) -> None:
         if self.open_count >= self._settings.max_open:
             self._make_room(signal.arrival_ts)
         incident = Happening(
@@ -170,17 +170,17 @@ class Casebook(CaseEvidence):
         self.written.touch(incident.incident_id)
         self.open_count += 1
         self.decided.noted["opened"] += 1
-        self._put(incident, signal, facts, group)
+        self._put(incident, piece)
         self._revisions.revise(incident, "opened", "first_signal", signal.arrival_ts)
         self._aim(incident)
 
-    def _return(self, incident: Happening, signal: Signal, facts: RuleFacts) -> None:
+    def _return(self, incident: Happening, signal: Signal, piece: Piece, facts: RuleFacts) -> None:
         self.open_count += 1
         life_cycle.reopen(incident, signal.arrival_ts, facts, self._settings)
         self._near.open(incident)
-        self._put(incident, signal, facts, self._group(signal))
-        piece = incident.pieces.get(own_key(signal.rule, signal.entity))
-        if piece is not None and self._chatters(incident, piece):
+        self._put(incident, piece)
+        returned = incident.pieces.get(piece.own_key)
+        if returned is not None and self._chatters(incident, returned):
             self._latch(incident)
         self._revisions.revise(incident, "reopened", "chatter" if incident.latched else "returned", signal.arrival_ts)
         self._aim(incident)

@@ -8,12 +8,11 @@ radius: happenings do not chain through a city. Whoever fits two joins them, the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from detectors.families import Family, Guest
-from streams.records import Signal
-from topologies.happening import Happening, Piece, leading, place
+from topologies.happening import Happening, Piece, leading
 
 K = TypeVar("K")
 
@@ -32,32 +31,56 @@ def metres_between(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
     return math.sqrt(x * x + y * y) * METRES_PER_DEGREE
 
 
+class _Widths(dict[int, float]):
+    """Degrees of longitude of a cell, by row: wide enough at the row's edge nearer to the pole."""
+
+    def __init__(self, height: float) -> None:
+        self._height = height
+
+    def __missing__(self, row: int) -> float:
+        edge = min(89.0, max(abs(row), abs(row + 1)) * self._height)
+        width = self[row] = self._height / math.cos(math.radians(edge))
+        return width
+
+
 class Cells:
     """Square cells of at least ``size_m``; the neighbours of a point's cell hold everything within ``size_m`` of it."""
 
     def __init__(self, size_m: float) -> None:
         self._height = max(size_m, 1.0) / METRES_PER_DEGREE
-        self._widths: dict[int, float] = {}
-
-    def _width(self, row: int) -> float:
-        """Degrees of longitude of a cell in this row: wide enough at the row's edge nearer to the pole."""
-        width = self._widths.get(row)
-        if width is None:
-            edge = min(89.0, max(abs(row), abs(row + 1)) * self._height)
-            width = self._widths[row] = self._height / math.cos(math.radians(edge))
-        return width
+        self._widths = _Widths(self._height)
 
     def of(self, lat: float, lon: float) -> tuple[int, int]:
         row = math.floor(lat / self._height)
-        return row, math.floor(lon / self._width(row))
+        return row, math.floor(lon / self._widths[row])
 
-    def around(self, lat: float, lon: float) -> Iterator[tuple[int, int]]:
+    def around(self, lat: float, lon: float) -> list[tuple[int, int]]:
+        """The cell of the point, in the middle, and its eight neighbours."""
         middle = math.floor(lat / self._height)
+        cells: list[tuple[int, int]] = []
         for row in (middle - 1, middle, middle + 1):
-            column = math.floor(lon / self._width(row))
-            yield row, column - 1
-            yield row, column
-            yield row, column + 1
+            column = math.floor(lon / self._widths[row])
+            cells += (row, column - 1), (row, column), (row, column + 1)
+        return cells
+
+
+class Occupied:
+    """Who is in which cell of one family's grid, how often; what has come to nothing is left out."""
+
+    def __init__(self, size_m: float) -> None:
+        self._cells = Cells(size_m)
+        self._names: dict[tuple[int, int], dict[str, int]] = {}
+
+    def count(self, lat: float, lon: float, name: str, by: int) -> None:
+        _tally(self._names, self._cells.of(lat, lon), name, by)
+
+    def near(self, lat: float, lon: float) -> set[str]:
+        names = self._names
+        found: set[str] = set()
+        for cell in self._cells.around(lat, lon):
+            if cell in names:
+                found.update(names[cell])
+        return found
 
 
 class Neighbourhood:
@@ -67,8 +90,7 @@ class Neighbourhood:
         self._families = families
         self._default = default
         self.own: dict[str, str] = {}
-        self._cells: dict[str, Cells] = {}
-        self._at: dict[tuple[str, int, int], dict[str, int]] = {}
+        self._occupied: dict[str, Occupied] = {}
         self._topology: dict[tuple[str, str, str], dict[str, int]] = {}
         #: Entity -> open incidents that hold evidence of it (calls, which never return, are left out).
         self.of_entity: dict[str, dict[str, int]] = {}
@@ -91,21 +113,21 @@ class Neighbourhood:
     def _guest(self, family: str, host: str) -> Guest | None:
         return next((guest for guest in self.family(host).guest if guest.family == family), None)
 
-    def may_join(self, signal: Signal, family: str, incident: Happening) -> bool:
-        """Whether the signal's family (and rule, and what the incident holds) lets it into the incident, wherever that is."""
-        host = incident.family
+    def may_join(self, piece: Piece, incident: Happening) -> bool:
+        """Whether the piece's family (and rule, and what the incident holds) lets it into the incident, wherever that is."""
+        family, host = piece.family, incident.family
         if family == host or family in self.family(host).related:
             return True
         guest = self._guest(family, host)
         if guest is None or not _given(guest, incident):
             return False
-        welcome = not guest.rules or signal.rule in guest.rules
-        return welcome or any(piece.family == family for piece in incident.pieces.values())
+        welcome = not guest.rules or piece.rule in guest.rules
+        return welcome or any(held.family == family for held in incident.pieces.values())
 
-    def takes_over(self, signal: Signal, family: str, incident: Happening) -> bool:
-        """Whether the signal shows what the incident is an effect of."""
-        guest = self._guest(incident.family, family)
-        if guest is None or (guest.given and signal.rule not in guest.given):
+    def takes_over(self, piece: Piece, incident: Happening) -> bool:
+        """Whether the piece shows what the incident is an effect of."""
+        guest = self._guest(incident.family, piece.family)
+        if guest is None or (guest.given and piece.rule not in guest.given):
             return False
         return _welcome(guest, incident)
 
@@ -149,10 +171,10 @@ class Neighbourhood:
         if piece.lends:
             return  # what only lends its weight attracts nothing
         if piece.lat is not None and piece.lon is not None:
-            cells = self._cells.get(incident.family)
-            if cells is None:
-                cells = self._cells[incident.family] = Cells(self.widest_m(incident.family))
-            _tally(self._at, (incident.family, *cells.of(piece.lat, piece.lon)), incident.incident_id, by)
+            occupied = self._occupied.get(incident.family)
+            if occupied is None:
+                occupied = self._occupied[incident.family] = Occupied(self.widest_m(incident.family))
+            occupied.count(piece.lat, piece.lon, incident.incident_id, by)
         if piece.group is not None:
             _tally(self._topology, (incident.family, "group", piece.group), incident.incident_id, by)
         if piece.gateway is not None:
@@ -170,74 +192,59 @@ class Neighbourhood:
 
     # --- asking ---
 
-    def near(self, signal: Signal, family: str, group: str | None) -> list[str]:
-        """Ids of open incidents that may fit, own family first; whoever asks looks closer with :meth:`fits`."""
-        spot = place(signal)
-        found: dict[str, None] = {}
-        for host in self.concerned(family):
-            if group is not None:
-                found.update(dict.fromkeys(self._topology.get((host, "group", group), ())))
-            if spot is None:
-                if signal.gateway is not None:
-                    found.update(dict.fromkeys(self._topology.get((host, "gateway", signal.gateway), ())))
-                continue
-            cells = self._cells.get(host)
-            if cells is None:
-                continue
-            at = self._at
-            for row, column in cells.around(*spot):
-                here = at.get((host, row, column))
-                if here:
-                    found.update(dict.fromkeys(here))
-        return list(found)
+    def near(self, piece: Piece) -> set[str]:
+        """Ids of open incidents that may fit; whoever asks looks closer with :meth:`fits`."""
+        found: set[str] = set()
+        for host in self.concerned(piece.family):
+            if piece.group is not None:
+                found.update(self._topology.get((host, "group", piece.group), ()))
+            if piece.lat is not None and piece.lon is not None:
+                if host in self._occupied:
+                    found |= self._occupied[host].near(piece.lat, piece.lon)
+            elif piece.gateway is not None:
+                found.update(self._topology.get((host, "gateway", piece.gateway), ()))
+        return found
 
-    def fits(self, signal: Signal, family: str, group: str | None, incident: Happening) -> bool:
+    def fits(self, piece: Piece, incident: Happening) -> bool:
         """Within radius and time of some evidence, and the whole stays within twice the radius."""
-        radius_m, within_ms = self.reach(family, incident.family)
-        by_call = self.call_reach(family, incident.family) if signal.stream == "hotline" else radius_m
+        radius_m, within_ms = self.reach(piece.family, incident.family)
+        by_call = self.call_reach(piece.family, incident.family) if piece.stream == "hotline" else radius_m
         span_m = 2 * (by_call if incident.by_stream.get("hotline") else radius_m)
-        spot = place(signal)
         near = False
-        for piece in incident.pieces.values():
-            if piece.lends:
+        for held in incident.pieces.values():
+            if held.lends:
                 continue
-            distance = math.inf
-            if spot is not None and piece.lat is not None and piece.lon is not None:
-                distance = metres_between(*spot, piece.lat, piece.lon)
-                if distance > span_m:
-                    return False
-            elif spot is None and _same(signal.gateway, piece.gateway):
-                distance = 0.0
-            if _same(group, piece.group) or _same(signal.entity, piece.entity):
-                distance = 0.0
-            reach_m = by_call if piece.stream == "hotline" else radius_m
-            near = near or (distance <= reach_m and _in_time(signal.ts, piece, within_ms))
+            distance_m = _apart(piece, held)
+            if distance_m is not None and distance_m > span_m:
+                return False
+            if near or not _in_time(piece.first_ts, held, within_ms):
+                continue
+            reach_m = by_call if held.stream == "hotline" else radius_m
+            near = (distance_m is not None and distance_m <= reach_m) or _akin(piece, held) or _behind_one(piece, held)
         return near
 
-    def lent_to(self, signal: Signal, family: str, group: str | None, reach_m: float, incident: Happening) -> bool:
+    def lent_to(self, piece: Piece, reach_m: float, incident: Happening) -> bool:
         """Whether evidence that opens nothing weighs in the incident: near enough to what the incident itself stands on."""
-        if incident.historical or incident.exercise != signal.exercise or not self.may_join(signal, family, incident):
+        if incident.historical or not self.may_join(piece, incident):
             return False
-        reach_m = max(reach_m, self.reach(family, incident.family)[0])
-        by_call = max(reach_m, self.call_reach(family, incident.family)) if signal.stream == "hotline" else reach_m
-        within_ms = self.reach(family, incident.family)[1]
-        spot = place(signal)
-        for piece in leading(incident.pieces.values()):
-            near = _same(group, piece.group) or _same(signal.entity, piece.entity)
-            if spot is not None and piece.lat is not None and piece.lon is not None:
-                far_m = by_call if piece.stream == "hotline" else reach_m
-                near = near or metres_between(*spot, piece.lat, piece.lon) <= far_m
+        joins_m, within_ms = self.reach(piece.family, incident.family)
+        reach_m = max(reach_m, joins_m)
+        by_call = max(reach_m, self.call_reach(piece.family, incident.family)) if piece.stream == "hotline" else reach_m
+        for held in leading(incident.pieces.values()):
+            distance_m = _apart(piece, held)
+            far_m = by_call if held.stream == "hotline" else reach_m
             # An alarm that stands reaches up to now.
-            ts = signal.ts if signal.momentary else max(signal.ts, piece.last_ts)
-            if near and _in_time(ts, piece, within_ms):
+            ts = piece.first_ts if piece.momentary else max(piece.first_ts, held.last_ts)
+            near = (distance_m is not None and distance_m <= far_m) or _akin(piece, held)
+            if near and _in_time(ts, held, within_ms):
                 return True
         return False
 
-    def too_far(self, signal: Signal, incident: Happening) -> bool:
+    def too_far(self, piece: Piece, incident: Happening) -> bool:
         """A vehicle that does the same elsewhere: beyond what one incident may span."""
-        spot = place(signal)
-        limit = 2 * self.family(incident.family).radius_m
-        return spot is not None and any(metres_between(*spot, *other) > limit for other in _places(incident.pieces.values()))
+        limit_m = 2 * self.family(incident.family).radius_m
+        apart = (_apart(piece, held) for held in leading(incident.pieces.values()))
+        return any(distance_m is not None and distance_m > limit_m for distance_m in apart)
 
     def may_merge(self, younger: Happening, older: Happening) -> bool:
         """Two incidents of families that join, and together no wider than one may be."""
@@ -264,8 +271,21 @@ def _welcome(guest: Guest, effect: Happening) -> bool:
     return not guest.rules or any(piece.rule in guest.rules for piece in effect.pieces.values())
 
 
-def _same(one: str | None, other: str | None) -> bool:
-    return one is not None and one == other
+def _apart(one: Piece, other: Piece) -> float | None:
+    """Metres between two places; None where either has none."""
+    if one.lat is None or one.lon is None or other.lat is None or other.lon is None:
+        return None
+    return metres_between(one.lat, one.lon, other.lat, other.lon)
+
+
+def _akin(one: Piece, other: Piece) -> bool:
+    """Of one entity, or of one group."""
+    return one.entity == other.entity or (one.group is not None and one.group == other.group)
+
+
+def _behind_one(piece: Piece, held: Piece) -> bool:
+    """Who has no place is where its gateway is."""
+    return piece.lat is None and piece.gateway is not None and piece.gateway == held.gateway
 
 
 def _in_time(ts: int, piece: Piece, within_ms: int) -> bool:

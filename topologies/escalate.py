@@ -107,7 +107,7 @@ def judge(
     if not own:
         return incident.level, [], incident.raised_by_data
     held = holding(incident, family, guests)
-    level = min([one.level for one in (*own, *held)])
+    level = min([piece.level for piece in own] + [escalation.level for escalation in held])
     grounds: list[str] = []
     if family.target_radius_m is not None and incident.targets:
         grounds.append(f"raised one step: {incident.targets[0]}")
