@@ -133,7 +133,7 @@ class Casebook(CaseEvidence):
                 self._merge(joined, other, signal.arrival_ts)
                 joined, why = other, "merged_with"
             elif other.incident_id not in joined.linked and len(joined.linked) < 20:
-                joined.linked.append(other.incident_id)
+                joined.linked += (other.incident_id,)
         self._add(joined, signal, piece, facts, why)
 
     def _an_effect(self, other: Happening, joined: Happening, piece: Piece) -> bool:

@@ -98,7 +98,7 @@ def _together(piece: Piece, pivot: Piece, radius_m: float, within_ms: float, sta
 
 def judge(
     incident: Happening, family: Family, active: Sequence[Piece], guests: Sequence[Family] = ()
-) -> tuple[int, list[Escalation], list[str]]:
+) -> tuple[int, list[Escalation], tuple[str, ...]]:
     """(level, escalations that hold, grounds of the steps up) of the incident as it stands; ``active`` is :func:`counted`.
 
     With nothing active but what lends its weight the level stays: a recovering incident is as severe as it was until it ends.
@@ -108,11 +108,11 @@ def judge(
         return incident.level, [], incident.raised_by_data
     held = holding(incident, family, guests)
     level = min([piece.level for piece in own] + [escalation.level for escalation in held])
-    grounds: list[str] = []
+    grounds: tuple[str, ...] = ()
     if family.target_radius_m is not None and incident.targets:
-        grounds.append(f"raised one step: {incident.targets[0]}")
+        grounds += (f"raised one step: {incident.targets[0]}",)
     if family.agree_raises and len(kinds(active)) >= 2:
-        grounds.append("raised one step: " + " and ".join(kinds(active)) + " agree")
+        grounds += ("raised one step: " + " and ".join(kinds(active)) + " agree",)
     return max(1, level - len(grounds)), held, grounds
 
 

@@ -2,7 +2,8 @@
 
 The struct is the state: a snapshot holds its fields in this order, so a change of them is another ``incident_state.FORMAT``. No
 piece refers back to its incident, so there are no circles and the cyclic collector need not look at a hundred thousand of them
-(``gc=False``). Times are epoch ms; ``arrival`` ones are on the stage's clock.
+(``gc=False``). What there are several of is a tuple, replaced and never changed, so most of them are the one empty tuple and
+what a rule names is shared. Times are epoch ms; ``arrival`` ones are on the stage's clock.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Piece(Struct, gc=False, array_like=True):
     #: Of a rule that opens nothing: it weighs in escalations, but neither opens, leads, places nor keeps the incident.
     lends: bool = False
     #: Arrivals of its latest raises within a day: what returns too often chatters.
-    raises: list[int] = []
+    raises: tuple[int, ...] = ()
     lat: float | None = None
     lon: float | None = None
     grid_code: str | None = None
@@ -85,12 +86,12 @@ class Happening(Struct, gc=False, array_like=True):
     title: str = ""
     reason: str = ""
     lead: str = ""
-    assist: list[str] = []
+    assist: tuple[str, ...] = ()
     handle_words: str = ""
-    escalations: list[str] = []
+    escalations: tuple[str, ...] = ()
     #: Named grounds of level and score beyond the evidence itself ("school within 210 m").
-    targets: list[str] = []
-    raised_by_data: list[str] = []
+    targets: tuple[str, ...] = ()
+    raised_by_data: tuple[str, ...] = ()
     lat: float | None = None
     lon: float | None = None
     grid_code: str | None = None
@@ -112,11 +113,11 @@ class Happening(Struct, gc=False, array_like=True):
     dispatch_by: int = 0
     handle_by: int = 0
     #: Deadline kinds whose time has come, told or not.
-    passed: list[str] = []
-    overdue: list[str] = []
+    passed: tuple[str, ...] = ()
+    overdue: tuple[str, ...] = ()
     department: str | None = None
-    notes: list[str] = []
-    linked: list[str] = []
+    notes: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
     merged_into: str | None = None
     #: Rule and entity of what returns to this incident, each with 1.
     own_keys: dict[str, int] = {}

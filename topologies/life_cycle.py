@@ -58,7 +58,7 @@ def piece_of(signal: Signal, facts: RuleFacts, group: str | None) -> Piece:
         resolve_after_ms=facts.resolve_after_ms,
         until=signal.arrival_ts + facts.resolve_after_ms if signal.momentary else 0,
         lends=not facts.opens,
-        raises=[signal.arrival_ts],
+        raises=(signal.arrival_ts,),
         lat=spot[0] if spot else None,
         lon=spot[1] if spot else None,
         grid_code=signal.grid_code,
@@ -85,7 +85,8 @@ def take(incident: Happening, piece: Piece, witnesses_kept: int) -> str | None:
     else:
         if not held.active:
             why = "returned"
-            piece.raises = [at for at in held.raises if at > piece.raises[0] - DAY_MS][-_RAISES_KEPT:] + piece.raises
+            of_late = [at for at in held.raises if at > piece.raises[0] - DAY_MS]
+            piece.raises = (*of_late[-_RAISES_KEPT:], *piece.raises)
         else:
             piece.raises = held.raises
             why = "level_changed" if held.level != piece.level else None
@@ -182,10 +183,10 @@ def _earlier(one: tuple[int, DueKind] | None, other: tuple[int, DueKind]) -> tup
 
 def pass_deadline(incident: Happening, kind: DueKind, settings: IncidentSettings) -> bool:
     """A deadline goes by; True where it is to be told."""
-    incident.passed.append(kind)
+    incident.passed += (kind,)
     if incident.level > settings.overdue_level or kind in incident.overdue:
         return False
-    incident.overdue.append(kind)
+    incident.overdue += (kind,)
     return True
 
 
@@ -218,7 +219,7 @@ def _shortest(of_rule: float | None, of_level: float | None) -> int | None:
 def _sooner(incident: Happening, kind: str, stands: int, new: int) -> int:
     """One that has gone by untold (the incident was too mild) starts anew, one that was told stays."""
     if kind in incident.passed and kind not in incident.overdue:
-        incident.passed.remove(kind)
+        incident.passed = tuple(name for name in incident.passed if name != kind)
         return new
     return min(stands, new) if stands else new
 
@@ -242,7 +243,7 @@ def reopen(incident: Happening, at: int, facts: RuleFacts | None, settings: Inci
     incident.handling = incident.status = "open"
     incident.handled = False
     incident.latched = False
-    incident.passed, incident.overdue = [], []
+    incident.passed = incident.overdue = ()
     incident.confirm_by = incident.dispatch_by = incident.handle_by = 0
     last = max((piece.resolve_after_ms for piece in incident.pieces.values()), default=0)
     incident.until = max(incident.until, at + last)
@@ -266,7 +267,7 @@ def absorb(older: Happening, younger: Happening, witnesses_kept: int) -> None:
     older.until = max(older.until, younger.until)
     older.historical = older.historical and younger.historical
     older.own_keys.update(younger.own_keys)
-    older.linked += [name for name in (younger.incident_id, *younger.linked) if name not in older.linked]
+    older.linked += tuple(name for name in (younger.incident_id, *younger.linked) if name not in older.linked)
     rank = {"open": 0, "acknowledged": 1, "dispatched": 2}
     if rank.get(younger.handling, 0) > rank.get(older.handling, 0):
         older.handling = younger.handling
@@ -304,7 +305,7 @@ def follow(incident: Happening, feedback: Feedback, at: int, deadline: int | Non
         close(incident, "false_alarm", at, by_hand=True)
         event = "resolved"
     if note is not None:
-        incident.notes = [*incident.notes, note][-notes_kept:]
+        incident.notes = (*incident.notes, note)[-notes_kept:]
         event = event or "updated"
     count_standing(incident)
     return event

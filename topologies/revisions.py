@@ -50,7 +50,7 @@ class Revisions:
         level, held, grounds = judge(incident, self._table.family(incident.family), active, self._guests(incident))
         incident.level, incident.raised_by_data = level, grounds
         if own:
-            incident.escalations = [escalation.name for escalation in held]
+            incident.escalations = tuple([escalation.name for escalation in held])
             self._lead(incident, min(own, key=severity), held)
         elif not incident.rule and incident.pieces:
             self._lead(incident, min(leading(incident.pieces.values()) or incident.pieces.values(), key=severity), held)
@@ -85,7 +85,7 @@ class Revisions:
         incident.rule, incident.rule_version, incident.hazard = piece.rule, piece.version, piece.hazard
         incident.reason = piece.explanation
         if facts is not None:
-            incident.title, incident.lead, incident.assist = facts.title, facts.lead, list(facts.assist)
+            incident.title, incident.lead, incident.assist = facts.title, facts.lead, facts.assist
             if piece.gateway is not None and piece.entity == piece.gateway:
                 incident.title = f"{self._settings.outage.gateway_title}: {piece.value or 0:.0f} devices"
         elif not incident.title:

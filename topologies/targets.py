@@ -18,24 +18,24 @@ class TargetsNear:
         self._registry = registry
         self._wanted = frozenset(settings.targets)
         self._default_m = settings.target_near_m
-        self._known: dict[tuple[float, float, float], list[str]] = {}
+        self._known: dict[tuple[float, float, float], tuple[str, ...]] = {}
 
-    def near(self, lat: float | None, lon: float | None, radius_m: float | None) -> list[str]:
-        """``["school within 210 m", …]``, at most three; empty where nothing important lies within ``radius_m``."""
+    def near(self, lat: float | None, lon: float | None, radius_m: float | None) -> tuple[str, ...]:
+        """``("school within 210 m", …)``, at most three; empty where nothing important lies within ``radius_m``."""
         if lat is None or lon is None:
-            return []
+            return ()
         key = (lat, lon, radius_m or self._default_m)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             found = self._known[key] = self._ask(*key)
-        return list(found)
+        return found
 
-    def _ask(self, lat: float, lon: float, radius_m: float) -> list[str]:
+    def _ask(self, lat: float, lon: float, radius_m: float) -> tuple[str, ...]:
         hits = []
         for facts, distance in self._registry.near(lat, lon, radius_m, ("site",)):
             target = (getattr(facts, "attributes", None) or {}).get("target")
             if isinstance(target, str) and target in self._wanted:
                 hits.append((distance, target.replace("_", " ")))
-        return [f"{target} within {round(distance)} m" for distance, target in sorted(hits)[:_SHOWN]]
+        return tuple(f"{target} within {round(distance)} m" for distance, target in sorted(hits)[:_SHOWN])

@@ -100,8 +100,8 @@ def test_no_reason_lifts_a_score_into_the_next_level(pieces: list[tuple[int, boo
         for i, (level, voice, who) in enumerate(pieces)
     ]
     incident = _incident(*enumerate(drafts))
-    incident.targets = ["school within 10 m"] if near else []
-    incident.overdue = ["confirm", "handle"] if late else []
+    incident.targets = ("school within 10 m",) if near else ()
+    incident.overdue = ("confirm", "handle") if late else ()
     for level in (1, 2, 3, 4):
         incident.level = level
         score = priority(incident, IncidentSettings().weights).score
