@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from streams.records import LEVELS, Counts, Dispatch, Incident, IncidentEvent, Point, RuleReason
 from topologies.correlate import metres_between
-from topologies.happening import Happening, Piece, evidence, severity
+from topologies.happening import Happening, Piece, evidence
 from topologies.incident_settings import IncidentSettings
 from topologies.priority import priority
 
@@ -29,12 +29,11 @@ def best_place(pieces: Sequence[Piece]) -> Piece | None:
 
 def body(incident: Happening, event: IncidentEvent, why: str, at: int, settings: IncidentSettings) -> Incident:
     """The incident as a record; ``at`` is the arrival of what caused the revision, or the due time of the timer."""
-    shown = sorted(incident.pieces.values(), key=lambda piece: (not piece.active, *severity(piece)))
+    shown = sorted(incident.pieces.values(), key=lambda piece: (not piece.active, piece.level, piece.first_ts, piece.key))
     if len(shown) > settings.evidence_shown:
         # Most severe and newest are what dispatch needs; the counts keep the total.
-        shown = sorted(shown, key=lambda piece: (not piece.active, piece.level, -piece.last_ts, piece.key))[
-            : settings.evidence_shown
-        ]
+        shown.sort(key=lambda piece: (not piece.active, piece.level, -piece.last_ts, piece.key))
+        del shown[settings.evidence_shown :]
     radius = 0.0
     distances: dict[str, float] = {}
     if incident.lat is not None and incident.lon is not None:
@@ -83,6 +82,9 @@ def body(incident: Happening, event: IncidentEvent, why: str, at: int, settings:
 
 def reason(incident: Happening) -> str:
     """In plain words: what the leading rule or the compound condition says, and who says so."""
-    tally = incident.by_stream
-    who = ", ".join(f"{count} {_NAMES.get(stream, (stream, stream))[count != 1]}" for stream, count in sorted(tally.items()))
-    return "; ".join(part for part in (incident.reason, who) if part)
+    said = [incident.reason] if incident.reason else []
+    tally = sorted(incident.by_stream.items())
+    who = [f"{count} {_NAMES.get(stream, (stream, stream))[count != 1]}" for stream, count in tally]
+    if who:
+        said.append(", ".join(who))
+    return "; ".join(said)

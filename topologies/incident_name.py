@@ -24,6 +24,9 @@ def incident_name(city: str, signal: Signal, utc_offset_min: int, *taken: Contai
     while True:
         digest = hashlib.blake2b((f"{seed}|{again}" if again else seed).encode(errors="replace"), digest_size=4).hexdigest()
         name = f"{city}-{day}-{signal.category.upper()}-{digest}"
-        if not any(name in names for names in taken):
+        for names in taken:
+            if name in names:
+                break
+        else:
             return name
         again += 1

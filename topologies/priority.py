@@ -11,8 +11,7 @@ from topologies.incident_settings import Weights
 def priority(incident: Happening, weights: Weights) -> Priority:
     """Level first; what is added (targets near, agreeing streams, sources, missed deadlines) never reaches the next level."""
     score = weights.level[incident.level - 1]
-    because = [f"level {incident.level}"]
-    because += incident.raised_by_data
+    because = [f"level {incident.level}", *incident.raised_by_data]
     if incident.targets:
         score += weights.target_near
         because += [target for target in incident.targets if not any(target in ground for ground in incident.raised_by_data)]
@@ -31,7 +30,7 @@ def priority(incident: Happening, weights: Weights) -> Priority:
     if incident.latched:
         score -= weights.chatter
         because.append("chatters: raised again and again within a day")
-    silent = sum(1 for piece in active if piece.silent_since)
+    silent = len([piece for piece in active if piece.silent_since])
     if silent:
         because.append(f"{silent} of its sensors silent since")
     if incident.historical:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-from tests.acceptance.timeline import T0, Timeline, alarm, call, clear, feedback, update
+import msgspec
+
+from streams.records import Point, Signal, Source
+from tests.acceptance.timeline import BOOK, T0, Timeline, alarm, call, clear, feedback, update
 from topologies.incident_settings import IncidentSettings
-from topologies.life_cycle import next_due
+from topologies.life_cycle import next_due, piece_of
+from topologies.rule_facts import RuleTable
 
 
 def test_a_call_keeps_an_incident_open_for_its_own_time_after_the_alarm_has_cleared() -> None:
@@ -146,3 +150,82 @@ def test_a_known_caller_who_reports_worse_is_news() -> None:
     city.push(0, call("gas-smell-call", "c1", "a", level=3)).push(5, call("gas-smell-call", "c2", "a", level=2))
     city.want(0, event="opened", level=3).want(5, event="escalated", level=2, sources=1)
     city.run(until=10)
+
+
+def test_every_word_of_a_signal_stands_under_its_own_name_in_its_piece_of_evidence() -> None:
+    signal = Signal(
+        signal_id="the id",
+        city="the city",
+        category="the category",
+        hazard="the hazard",
+        rule="gas-smell-call",
+        rule_version="the version",
+        entity="the entity",
+        stream="the stream",
+        ts=1,
+        arrival_ts=2,
+        level=3,
+        phase="raised",
+        source=Source("the topic", 4, 5),
+        metric="the metric",
+        location=Point((6.0, 7.0)),
+        radius_m=8.0,
+        grid_code="the grid",
+        gateway="the gateway",
+        value=9.0,
+        expected=10.0,
+        unit="the unit",
+        threshold=11.0,
+        explanation="the explanation",
+        witness="the witness",
+        momentary=True,
+        historical=True,
+    )
+    facts = RuleTable(BOOK, IncidentSettings()).of(signal)
+    piece = piece_of(signal, facts, "the group")
+    assert {name: getattr(piece, name) for name in piece.__struct_fields__} == {
+        "key": "the id",
+        "own_key": "gas-smell-call|the entity",
+        "signal_id": "the id",
+        "rule": "gas-smell-call",
+        "version": "the version",
+        "hazard": "the hazard",
+        "family": "gas",
+        "category": "the category",
+        "stream": "the stream",
+        "entity": "the entity",
+        "witness": "the witness",
+        "level": 3,
+        "first_ts": 1,
+        "last_ts": 1,
+        "source": "the topic/4/5",
+        "source_topic": "the topic",
+        "source_partition": 4,
+        "radius_m": 8.0,
+        "momentary": True,
+        "historical": True,
+        "resolve_after_ms": 600_000,
+        "until": 600_002,
+        "active": True,
+        "lends": False,
+        "raises": (2,),
+        "lat": 7.0,
+        "lon": 6.0,
+        "grid_code": "the grid",
+        "group": "the group",
+        "gateway": "the gateway",
+        "metric": "the metric",
+        "value": 9.0,
+        "unit": "the unit",
+        "threshold": 11.0,
+        "expected": 10.0,
+        "explanation": "the explanation",
+        "silent_since": 0,
+    }
+    standing = piece_of(msgspec.structs.replace(signal, momentary=False, witness=None, location=None), facts, None)
+    assert (standing.key, standing.witness, standing.until, standing.lat) == (
+        "gas-smell-call|the entity",
+        "the entity",
+        0,
+        None,
+    )
