@@ -23,6 +23,7 @@ from streams.records import Point, Signal
 from topologies.correlate import Cells
 from topologies.decided import Decided
 from topologies.happening import place
+from topologies.incident_clock import Due
 from topologies.written import Touched
 
 #: In front of the rule of the calls.
@@ -70,6 +71,8 @@ class Bursts:
 
     def __init__(self, settings: BurstSettings) -> None:
         self.decided = Decided()
+        #: Never aimed: what has left a window is met by the next call.
+        self.timers = Due()
         self._settings = settings
         self._cells = Cells(settings.cell_m)
         self._window_ms = round(settings.window_s * 1000)
@@ -78,10 +81,10 @@ class Bursts:
         self.written = Touched(self._areas)
 
     def take(self, signal: Signal) -> Iterable[Signal]:
-        spot = place(signal)
-        if signal.stream != "hotline" or signal.phase != "raised" or spot is None or signal.exercise or signal.historical:
+        if signal.stream != "hotline" or signal.phase != "raised" or signal.exercise or signal.historical:
             return (signal,)
-        burst = self._judge(signal, spot)
+        spot = place(signal)
+        burst = self._judge(signal, spot) if spot is not None else None
         return (signal,) if burst is None else (signal, burst)
 
     def _judge(self, signal: Signal, spot: tuple[float, float]) -> Signal | None:
@@ -171,9 +174,6 @@ class Bursts:
             del self._areas[name]
             self.written.touch(name)
             self.decided.noted["burst_overflow"] += 1
-
-    def due(self) -> int | None:
-        return None
 
     def fire(self, now: int) -> Iterable[Signal]:
         return ()

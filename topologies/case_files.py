@@ -38,7 +38,7 @@ class CaseFiles:
         self.open_count = 0
         #: Ids that have been forgotten, oldest first: their feedback is known to be late, and no id is given twice.
         self._remembered: dict[str, int] = {}
-        self._timers = Due()
+        self.timers = Due()
         self._table, self._registry = table, registry
         self._revisions = Revisions(table, registry, settings)
         self._near = Neighbourhood(table.families, table.default_family)
@@ -74,12 +74,9 @@ class CaseFiles:
     def _lending_overflow(self) -> None:
         self.decided.noted["lending_overflow"] += 1
 
-    def due(self) -> int | None:
-        return self._timers.next()
-
     def fire(self, now: int) -> tuple[()]:
         """The first timer due at or before ``now``; nothing is passed on."""
-        name = self._timers.pop(now)
+        name = self.timers.pop(now)
         if name is not None and name in self.incidents:
             self._fire_next(self.incidents[name])
         return ()
@@ -122,7 +119,7 @@ class CaseFiles:
 
     def _forget(self, incident: Happening) -> None:
         del self.incidents[incident.incident_id]
-        self._timers.aim(incident.incident_id, None)
+        self.timers.aim(incident.incident_id, None)
         for key in incident.own_keys:
             if self._near.own.get(key) == incident.incident_id:
                 del self._near.own[key]
@@ -143,7 +140,7 @@ class CaseFiles:
 
     def _aim(self, incident: Happening) -> None:
         due = life_cycle.next_due(incident, self._settings)
-        self._timers.aim(incident.incident_id, None if due is None else due[0])
+        self.timers.aim(incident.incident_id, None if due is None else due[0])
 
     def _merged_into(self, name: str) -> str:
         for _ in range(100):
@@ -171,7 +168,7 @@ class CaseFiles:
         self._near = Neighbourhood(self._table.families, self._table.default_family)
         self._near.own = dict(saved["own"])
         self._lending.restore(saved["lending"])
-        self._timers = Due()
+        self.timers = Due()
         self.open_count = 0
         for incident in self.incidents.values():
             if incident.is_open:

@@ -20,7 +20,7 @@ from topologies.bursts import Bursts
 from topologies.casebook import Casebook
 from topologies.decided import Decided
 from topologies.incident_body import body
-from topologies.incident_clock import HighWater, Progress
+from topologies.incident_clock import Due, HighWater, Progress
 from topologies.incident_settings import IncidentSettings
 from topologies.incident_state import FORMAT, checked
 from topologies.mutes import Mutes
@@ -36,8 +36,9 @@ class Step(Protocol):
 
     decided: Decided
 
+    @property
+    def timers(self) -> Due: ...
     def take(self, signal: Signal) -> Iterable[Signal]: ...
-    def due(self) -> int | None: ...
     def fire(self, now: int) -> Iterable[Signal]: ...
 
 
@@ -108,13 +109,12 @@ class IncidentStage:
     def _fire(self, low: int) -> None:
         """What is due by ``low``, the earliest first; at one time the earlier step first."""
         while True:
-            at: int | None = None
-            which = 0
+            at, which = low + 1, -1
             for number, step in enumerate(self._steps):
-                due = step.due()
-                if due is not None and due <= low and (at is None or due < at):
+                timers = step.timers
+                if timers.soonest < at and (due := timers.next()) is not None and due < at:
                     at, which = due, number
-            if at is None:
+            if which < 0:
                 return
             self._through(which + 1, self._steps[which].fire(at))
 
@@ -228,6 +228,10 @@ class _Folding:
     def decided(self, decided: Decided) -> None:
         self._outages.decided = decided
 
+    @property
+    def timers(self) -> Due:
+        return self._outages.timers
+
     def take(self, signal: Signal) -> Iterable[Signal]:
         if signal.rule == self._stage.settings.outage.stream_rule and not (signal.exercise or signal.historical):
             return self._outages.stream(signal)
@@ -240,9 +244,6 @@ class _Folding:
         if signal.exercise or signal.historical:
             return (signal,)  # a drill or an old silence is not the outage of now
         return self._outages.take(signal)
-
-    def due(self) -> int | None:
-        return self._outages.due()
 
     def fire(self, now: int) -> Iterable[Signal]:
         return self._outages.fire(now)

@@ -14,6 +14,9 @@ from streams.records import Source
 
 SourceKey = tuple[str, int]
 
+#: Later than any arrival a record can carry.
+FOREVER = 2**63
+
 
 def instant(given: int | str | None) -> int | None:
     """Epoch ms of a time as it may stand in a control record: ms, or RFC 3339 text with offset; None where it is neither.
@@ -108,7 +111,8 @@ class Progress:
 class Due:
     """Keys with the time each is due; earliest first, ties by key, so that the order never depends on history.
 
-    A later time for a key costs nothing (the old entry is met and put off), an earlier one a push.
+    A later time for a key costs nothing (the old entry is met and put off), an earlier one a push. Nothing is due before
+    ``soonest``, which costs no call to ask: with most records nothing is.
 
     >>> due = Due(); due.aim("b", 20); due.aim("a", 20); due.aim("b", 5); due.aim("b", 30)
     >>> due.next(), due.pop(25), due.pop(25), due.pop(30)
@@ -119,6 +123,7 @@ class Due:
         self._time: dict[str, int] = {}
         self._pushed: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
+        self.soonest = FOREVER
         for key, at in times:
             self.aim(key, at)
 
@@ -132,6 +137,8 @@ class Due:
         if pushed is None or at < pushed:
             heapq.heappush(self._heap, (at, key))
             self._pushed[key] = at
+            if at < self.soonest:
+                self.soonest = at
 
     def time(self, key: str) -> int | None:
         return self._time.get(key)
@@ -143,6 +150,7 @@ class Due:
             at, key = heap[0]
             wanted = self._time.get(key)
             if wanted == at:
+                self.soonest = at
                 return at
             heapq.heappop(heap)
             if self._pushed.get(key) == at:
@@ -150,6 +158,7 @@ class Due:
                 if wanted is not None:
                     heapq.heappush(heap, (wanted, key))
                     self._pushed[key] = wanted
+        self.soonest = FOREVER
         return None
 
     def pop(self, now: int) -> str | None:

@@ -147,10 +147,14 @@ def clear(incident: Happening, piece: Piece, signal: Signal) -> str | None:
 
 def count_standing(incident: Happening) -> None:
     """Alarms that stand, and the status that follows from it."""
-    alarms = [piece for piece in incident.pieces.values() if not (piece.momentary or piece.lends)]
-    incident.standing = len([piece for piece in alarms if piece.active])
+    alarms = standing = 0
+    for piece in incident.pieces.values():
+        if not (piece.momentary or piece.lends):
+            alarms += 1
+            standing += piece.active
+    incident.standing = standing
     if incident.is_open:
-        incident.status = "recovering" if alarms and not incident.standing else incident.handling
+        incident.status = "recovering" if alarms and not standing else incident.handling
 
 
 def chatters(piece: Piece, latch_after: int | None) -> bool:
@@ -170,18 +174,15 @@ def next_due(incident: Happening, settings: IncidentSettings) -> tuple[int, DueK
         if incident.closed_by_hand and incident.standing:
             keep = max(keep, round(settings.hand_closed_s * 1000))
         return incident.closed_at + keep, "forget"
-    due: tuple[int, DueKind] | None = None
-    if not incident.standing:
-        due = (incident.until, "resolve")
-    if incident.confirm_by and incident.handling == "open" and not incident.handled and "confirm" not in incident.passed:
-        due = _earlier(due, (incident.confirm_by, "confirm"))
-    if incident.handle_by and not incident.handled and "handle" not in incident.passed:
-        due = _earlier(due, (incident.handle_by, "handle"))
+    due: tuple[int, DueKind] | None = None if incident.standing else (incident.until, "resolve")
+    if incident.handled:
+        return due
+    confirm_by, handle_by = incident.confirm_by, incident.handle_by
+    if confirm_by and incident.handling == "open" and "confirm" not in incident.passed:
+        due = (confirm_by, "confirm") if due is None or confirm_by <= due[0] else due
+    if handle_by and "handle" not in incident.passed:
+        due = (handle_by, "handle") if due is None or handle_by <= due[0] else due
     return due
-
-
-def _earlier(one: tuple[int, DueKind] | None, other: tuple[int, DueKind]) -> tuple[int, DueKind]:
-    return other if one is None or other[0] <= one[0] else one
 
 
 def pass_deadline(incident: Happening, kind: DueKind, settings: IncidentSettings) -> bool:

@@ -39,7 +39,8 @@ class Mutes:
         self._retained: dict[str, Signal] = {}
         self._written_mutes: Unchanged[str] = Unchanged()
         self._written_retained: Unchanged[str] = Unchanged()
-        self._release = Due()
+        #: When what is retained may be released.
+        self.timers = Due()
         self.decided = Decided()
 
     # --- controls -----------------------------------------------------------------------------------------------------
@@ -93,7 +94,7 @@ class Mutes:
             if mute is None:
                 yield self._freed(key, now)
             else:
-                self._release.aim(key, mute[1])
+                self.timers.aim(key, mute[1])
 
     # --- signals ------------------------------------------------------------------------------------------------------
 
@@ -102,19 +103,19 @@ class Mutes:
             return (signal,)
         key = own_key(signal.rule, signal.entity)
         freed: list[Signal] = []
-        at = self._release.time(key)
+        at = self.timers.time(key)
         if at is not None and at <= signal.arrival_ts:
             freed += self._end(key, at)
         if signal.phase == "cleared":
             if self._retained.pop(key, None) is not None:
-                self._release.aim(key, None)
+                self.timers.aim(key, None)
                 self.decided.muted["cleared_while_muted"] += 1
             return (*freed, self._marked(signal))
         signal = self._marked(signal)
         mute = self._muting(signal, signal.ts)
         if mute is None:
             if self._retained.pop(key, None) is not None:
-                self._release.aim(key, None)
+                self.timers.aim(key, None)
             return (*freed, signal)
         self.decided.muted[mute[2].kind] += 1
         if not signal.momentary:
@@ -122,7 +123,7 @@ class Mutes:
                 self.decided.noted["retained_overflow"] += 1
                 return (*freed, signal)  # rather told in spite of the mute than lost
             self._retained[key] = signal
-            self._release.aim(key, mute[1])
+            self.timers.aim(key, mute[1])
         return freed
 
     def _marked(self, signal: Signal) -> Signal:
@@ -145,31 +146,28 @@ class Mutes:
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
-    def due(self) -> int | None:
-        return self._release.next()
-
     def fire(self, now: int) -> Iterable[Signal]:
-        at = self._release.next()
+        at = self.timers.next()
         if at is None or at > now:
             return ()
-        key = self._release.pop(now)
+        key = self.timers.pop(now)
         return self._end(key, at) if key is not None else ()
 
     def _end(self, key: str, at: int) -> list[Signal]:
         signal = self._retained.get(key)
         if signal is None:
-            self._release.aim(key, None)
+            self.timers.aim(key, None)
             return []
         mute = self._muting(signal, at)
         if mute is not None:
-            self._release.aim(key, mute[1])
+            self.timers.aim(key, mute[1])
             return []
         return [self._freed(key, at)]
 
     def _freed(self, key: str, at: int) -> Signal:
         """The alarm still holds: it is news now, as of the mute's end."""
         signal = self._retained.pop(key)
-        self._release.aim(key, None)
+        self.timers.aim(key, None)
         self.decided.noted["released"] += 1
         return msgspec.structs.replace(signal, arrival_ts=max(at, signal.arrival_ts), phase="raised")
 
@@ -181,14 +179,14 @@ class Mutes:
             "mutes": self._written_mutes.bytes((name, held, held) for name, held in self._mutes.items()),
             "keys": list(self._retained),
             "retained": self._written_retained.bytes((key, (signal,), signal) for key, signal in self._retained.items()),
-            "release": self._release.snapshot(),
+            "release": self.timers.snapshot(),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
         for begins, ends, mute in map(_MUTES.decode, saved["mutes"]):
             self._keep(mute, begins, ends)
         self._retained = dict(zip(saved["keys"], map(_SIGNALS.decode, saved["retained"]), strict=True))
-        self._release = Due((key, at) for key, at in saved["release"])
+        self.timers = Due((key, at) for key, at in saved["release"])
 
 
 def matches(mute: Mute, signal: Signal) -> bool:

@@ -77,7 +77,7 @@ class Outages:
         #: Silent devices by what they hang on (gateway, else partition), then by rule and entity.
         self._silent: dict[str, dict[str, Silent]] = {}
         self._written: Unchanged[tuple[str, str]] = Unchanged()
-        self._windows = Due()
+        self.timers = Due()
         self._outages: dict[str, Standing] = {}
         #: When outages were over: who was last heard before has its full time from then on.
         self._returned: dict[str, int] = {}
@@ -107,11 +107,11 @@ class Outages:
             self._topics.back(signal)
             yield from self._maybe_over(topic, signal.arrival_ts)
             if not self._topics.quiet(topic):
-                self._windows.aim(_TOPIC + topic, None)
+                self.timers.aim(_TOPIC + topic, None)
             return
         self._topics.falls_quiet(signal)
-        if topic not in self._outages and self._windows.time(_TOPIC + topic) is None:
-            self._windows.aim(_TOPIC + topic, signal.arrival_ts + self._settle_ms)
+        if topic not in self._outages and self.timers.time(_TOPIC + topic) is None:
+            self.timers.aim(_TOPIC + topic, signal.arrival_ts + self._settle_ms)
 
     @property
     def _settle_ms(self) -> int:
@@ -123,7 +123,7 @@ class Outages:
             return
         silent_at = self._topics.silent_at(topic, at)
         if silent_at is not None and silent_at > at:
-            self._windows.aim(_TOPIC + topic, silent_at)  # another partition was heard: ask again when that is as long ago
+            self.timers.aim(_TOPIC + topic, silent_at)  # another partition was heard: ask again when that is as long ago
             return
         yield from self._fold(topic, at, first)
 
@@ -132,9 +132,9 @@ class Outages:
     def take(self, signal: Signal) -> Iterable[Signal]:
         """A silence begins, changes or ends."""
         where = _hangs_on(signal)
-        at = self._windows.time(where)
+        at = self.timers.time(where)
         if at is not None and at <= signal.arrival_ts:
-            self._windows.aim(where, None)
+            self.timers.aim(where, None)
             yield from self._decide(where, at)
         key = f"{signal.rule}|{signal.entity}"
         held = self._silent.get(where, {}).get(key)
@@ -159,7 +159,7 @@ class Outages:
             yield from self._grown(outage, signal.arrival_ts)
             return
         self.decided.muted["held"] += 1
-        now, window = signal.arrival_ts, self._windows.time(where)
+        now, window = signal.arrival_ts, self.timers.time(where)
         if signal.outage in ("gateway", "stream"):
             one.until = now + self._settle_ms
         else:
@@ -192,12 +192,9 @@ class Outages:
 
     # --- time -------------------------------------------------------------------------------------------------------------
 
-    def due(self) -> int | None:
-        return self._windows.next()
-
     def fire(self, now: int) -> Iterable[Signal]:
-        at = self._windows.next()
-        where = self._windows.pop(now)
+        at = self.timers.next()
+        where = self.timers.pop(now)
         if where is None or at is None:
             return ()
         return self._decide_topic(where[len(_TOPIC) :], at) if where.startswith(_TOPIC) else self._decide(where, at)
@@ -206,7 +203,7 @@ class Outages:
         group = self._silent.get(where)
         if group is not None and not group:
             del self._silent[where]
-        self._windows.aim(where, min((one.until for one in (group or {}).values() if one.state == "held"), default=None))
+        self.timers.aim(where, min((one.until for one in (group or {}).values() if one.state == "held"), default=None))
 
     def _decide(self, where: str, at: int) -> Iterable[Signal]:
         """The wait of some silences of a gateway (or partition) is over."""
@@ -370,7 +367,7 @@ class Outages:
                 for key, one in group.items()
             ),
             "hangs_on": [(where, list(group)) for where, group in self._silent.items()],
-            "windows": self._windows.snapshot(),
+            "windows": self.timers.snapshot(),
             "outages": [(name, msgspec.to_builtins(one)) for name, one in self._outages.items()],
             "returned": list(self._returned.items()),
             "topics": self._topics.snapshot(),
@@ -379,7 +376,7 @@ class Outages:
     def restore(self, saved: dict[str, Any]) -> None:
         silent = map(_DECODER.decode, saved["silent"])
         self._silent = {where: {key: next(silent) for key in keys} for where, keys in saved["hangs_on"]}
-        self._windows = Due((where, at) for where, at in saved["windows"])
+        self.timers = Due((where, at) for where, at in saved["windows"])
         self._outages = {name: msgspec.convert(one, Standing) for name, one in saved["outages"]}
         self._returned = dict(saved["returned"])
         self._topics.restore(saved["topics"])

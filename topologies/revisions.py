@@ -50,7 +50,7 @@ class Revisions:
         level, held, grounds = judge(incident, self._table.family(incident.family), active, self._guests(incident))
         incident.level, incident.raised_by_data = level, grounds
         if own:
-            incident.escalations = tuple([escalation.name for escalation in held])
+            incident.escalations = tuple([escalation.name for escalation in held]) if held else ()
             self._lead(incident, min(own, key=severity), held)
         elif not incident.rule and incident.pieces:
             self._lead(incident, min(leading(incident.pieces.values()) or incident.pieces.values(), key=severity), held)
@@ -58,12 +58,11 @@ class Revisions:
             life_cycle.set_deadlines(incident, self._table.named(incident.rule), at, self._settings)
         elif level < before:
             event = "escalated"
+            new = [name for name in incident.escalations if name not in held_before]
+            why = f"escalation_{new[0]}" if new else why
             life_cycle.set_deadlines(incident, self._table.named(incident.rule), at, self._settings)
         elif level > before:
             event = "eased"
-        new = [name for name in incident.escalations if name not in held_before]
-        if new and event == "escalated":
-            why = f"escalation_{new[0]}"
         if event == "updated" and why in ("new_source", "new_evidence") and not self._worth_telling(incident):
             return
         self.emit(incident, event, why, at)

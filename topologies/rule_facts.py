@@ -44,7 +44,7 @@ class RuleTable:
     def __init__(self, book: Book, settings: IncidentSettings) -> None:
         self._settings = settings
         self.fingerprint = book.fingerprint
-        self.families = book.families
+        self.families: dict[str, Family] = dict(book.families)
         self.default_family = Family(
             name="other",
             title="",
@@ -98,7 +98,7 @@ class RuleTable:
 
     def named(self, rule: str) -> RuleFacts | None:
         """Facts by name; a burst of calls has those of the calls' rule."""
-        return self._facts.get(rule.removeprefix(PREFIX))
+        return self._facts.get(rule) or self._facts.get(rule.removeprefix(PREFIX))
 
     def family(self, name: str) -> Family:
         return self.families.get(name, self.default_family)

@@ -38,4 +38,6 @@ class TargetsNear:
             target = (getattr(facts, "attributes", None) or {}).get("target")
             if isinstance(target, str) and target in self._wanted:
                 hits.append((distance, target.replace("_", " ")))
+        if not hits:
+            return ()
         return tuple(f"{target} within {round(distance)} m" for distance, target in sorted(hits)[:_SHOWN])

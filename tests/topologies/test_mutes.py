@@ -38,7 +38,7 @@ def test_a_momentary_report_is_muted_for_good() -> None:
     step, city = _muted(), Timeline()
     _give(step, 0, mute("m", 0, 100, category="gas"), city)
     assert _give(step, 1, call("gas-smell-call", "c1"), city) == []
-    assert step.due() is None
+    assert step.timers.next() is None
 
 
 def test_a_late_reading_of_the_maintenance_is_still_muted() -> None:

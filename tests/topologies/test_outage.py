@@ -30,7 +30,7 @@ class Rig:
 
     def wait(self, until_s: float) -> list[Signal]:
         found: list[Signal] = []
-        while (due := self.step.due()) is not None and due <= T0 + until_s * 1000:
+        while (due := self.step.timers.next()) is not None and due <= T0 + until_s * 1000:
             found += self.step.fire(due)
         return found
 
