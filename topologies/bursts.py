@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from detectors.burst import BurstSettings, tail
 from streams.records import Point, Signal
-from topologies.correlate import Cells
+from topologies.cells import Grid
 from topologies.decided import Decided
 from topologies.happening import place
 from topologies.incident_clock import Due
@@ -74,10 +74,11 @@ class Bursts:
         #: Never aimed: what has left a window is met by the next call.
         self.timers = Due()
         self._settings = settings
-        self._cells = Cells(settings.cell_m)
         self._window_ms = round(settings.window_s * 1000)
         self._memory_ms = settings.memory_s * 1000
         self._areas: dict[AreaName, Area] = {}
+        #: The same by rule of the calls and by cell.
+        self._grids: dict[str, Grid[Area]] = {}
         self.written = Touched(self._areas)
 
     def take(self, signal: Signal) -> Iterable[Signal]:
@@ -89,21 +90,22 @@ class Bursts:
 
     def _judge(self, signal: Signal, spot: tuple[float, float]) -> Signal | None:
         now = signal.arrival_ts
-        names = [(signal.rule, row, column) for row, column in self._cells.around(*spot)]
-        here = self._areas.get(names[4])
+        grid = self._grid(signal.rule)
+        cell = grid.of(*spot)
+        here = grid.get(cell)
         if here is None:
-            here = self._areas[names[4]] = Area(names[4], now, [])
+            here = Area((signal.rule, *cell), now, [])
+            self._keep(here)
             self._forget()
-        self.written.touch(names[4])
+        self.written.touch(here.name)
         here.calls.append(Call(now, signal.witness or signal.entity, *spot))
         if len(here.calls) > 1 and here.calls[-2].at > now:
             here.calls.sort(key=lambda call: call.at)
-        around = [area for name in names if (area := self._areas.get(name)) is not None]
-        if sum(len(area.calls) for area in around) < self._settings.min_count:
+        around = grid.near(*spot)
+        if sum([len(area.calls) for area in around]) < self._settings.min_count:
             return None
-        for name in names:
-            self.written.touch(name)
         for area in around:
+            self.written.touch(area.name)
             self._age(area, now)
         calls = [call for area in around for call in area.calls]
         count = len({call.witness for call in calls})
@@ -120,7 +122,7 @@ class Bursts:
         if now < max(area.told_until for area in around):
             return None
         here.told_until = now + self._window_ms // 4
-        return self._told(signal, "|".join(map(str, names[4])), calls, count, expected, chance)
+        return self._told(signal, "|".join(map(str, here.name)), calls, count, expected, chance)
 
     def _age(self, area: Area, now: int) -> None:
         """What has left the window becomes usual, unless it was part of a burst."""
@@ -165,6 +167,16 @@ class Bursts:
             momentary=True,
         )
 
+    def _grid(self, rule: str) -> Grid[Area]:
+        if rule not in self._grids:
+            self._grids[rule] = Grid(self._settings.cell_m)
+        return self._grids[rule]
+
+    def _keep(self, area: Area) -> None:
+        rule, row, column = area.name
+        self._areas[area.name] = area
+        self._grid(rule).put((row, column), area)
+
     def _forget(self) -> None:
         if len(self._areas) <= _CELLS_KEPT:
             return
@@ -172,6 +184,7 @@ class Bursts:
         ranked = sorted(self._areas, key=lambda name: (len(self._areas[name].calls), self._faded(self._areas[name], now), name))
         for name in ranked[: _CELLS_KEPT // 10]:
             del self._areas[name]
+            self._grids[name[0]].remove(name[1:])
             self.written.touch(name)
             self.decided.noted["burst_overflow"] += 1
 
@@ -184,6 +197,7 @@ class Bursts:
 
     def restore(self, saved: dict[str, Any]) -> None:
         self._areas.clear()
+        self._grids.clear()
         for area in map(_DECODER.decode, saved["areas"]):
-            self._areas[area.name] = area
+            self._keep(area)
             self.written.touch(area.name)

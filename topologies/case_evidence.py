@@ -10,7 +10,7 @@ from streams.records import Signal
 from topologies import life_cycle
 from topologies.bursts import PREFIX
 from topologies.case_files import CaseFiles
-from topologies.correlate import metres_between
+from topologies.cells import metres_between
 from topologies.happening import Happening, Piece, own_key, place
 from topologies.lending import Held, held_key
 from topologies.rule_facts import RuleFacts

@@ -57,7 +57,7 @@ class Casebook(CaseEvidence):
     def _own(self, signal: Signal, piece: Piece) -> Happening | None:
         """The incident this rule and entity return to, caught up to the signal; None where there is none any more."""
         key, own = piece.own_key, self._near.own
-        real = self._caught_up(own.get(key), signal.arrival_ts)
+        real = self._caught_up(own[key], signal.arrival_ts) if key in own else None
         if signal.exercise:
             # A drill that begins while a real alarm stands does not turn it into an exercise.
             if real is not None and real.is_open and self._same_alarm(real, piece):
@@ -109,15 +109,16 @@ class Casebook(CaseEvidence):
         if not fitting:
             self._open(signal, piece, facts)
             return
-        # Its own family's incident first, then the oldest: the same choice whatever the order of arrival was.
-        fitting.sort(
-            key=lambda one: (
-                one.family != piece.family,
-                not near.may_join(piece, one),
-                one.opened_ts,
-                one.incident_id,
+        if len(fitting) > 1:
+            # Its own family's incident first, then the oldest: the same choice whatever the order of arrival was.
+            fitting.sort(
+                key=lambda one: (
+                    one.family != piece.family,
+                    not near.may_join(piece, one),
+                    one.opened_ts,
+                    one.incident_id,
+                )
             )
-        )
         joined, others = fitting[0], fitting[1:]
         self.decided.noted["joined"] += 1
         why: str | None = None

@@ -7,92 +7,11 @@ radius: happenings do not chain through a city. Whoever fits two joins them, the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
 
 from detectors.families import Family, Guest
+from topologies.cells import Names, metres_between, tally
 from topologies.happening import Happening, Piece, leading
-
-K = TypeVar("K")
-
-#: Metres per degree of latitude on the mean sphere (6,371,008.8 m).
-METRES_PER_DEGREE = 111_195.08
-
-
-def metres_between(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
-    """Distance on the local tangent plane: within 0.1 % of the great circle below 20 km, where families live.
-
-    >>> round(metres_between(31.82, 117.22, 31.821, 117.22))
-    111
-    """
-    if lat1 == lat2 and lon1 == lon2:
-        return 0.0  # sensors do not move: most questions are about one place
-    x = (lon2 - lon1) * math.cos(math.radians((lat1 + lat2) / 2))
-    y = lat2 - lat1
-    return math.sqrt(x * x + y * y) * METRES_PER_DEGREE
-
-
-class _Widths(dict[int, float]):
-    """Degrees of longitude of a cell, by row: wide enough at the row's edge nearer to the pole."""
-
-    def __init__(self, height: float) -> None:
-        self._height = height
-
-    def __missing__(self, row: int) -> float:
-        edge = min(89.0, max(abs(row), abs(row + 1)) * self._height)
-        width = self[row] = self._height / math.cos(math.radians(edge))
-        return width
-
-
-class Cells:
-    """Square cells of at least ``size_m``; the neighbours of a point's cell hold everything within ``size_m`` of it."""
-
-    def __init__(self, size_m: float) -> None:
-        self._height = max(size_m, 1.0) / METRES_PER_DEGREE
-        self._widths = _Widths(self._height)
-
-    def of(self, lat: float, lon: float) -> tuple[int, int]:
-        row = math.floor(lat / self._height)
-        return row, math.floor(lon / self._widths[row])
-
-    def around(self, lat: float, lon: float) -> list[tuple[int, int]]:
-        """The cell of the point, in the middle, and its eight neighbours."""
-        middle = math.floor(lat / self._height)
-        cells: list[tuple[int, int]] = []
-        for row in (middle - 1, middle, middle + 1):
-            column = math.floor(lon / self._widths[row])
-            cells += (row, column - 1), (row, column), (row, column + 1)
-        return cells
-
-
-class Occupied(Cells):
-    """Cells with who is in them, how often; by row and column, so that a row in which nobody is costs one look-up."""
-
-    def __init__(self, size_m: float) -> None:
-        super().__init__(size_m)
-        self._rows: dict[int, dict[int, dict[str, int]]] = {}
-
-    def count(self, lat: float, lon: float, name: str, by: int) -> None:
-        row, column = self.of(lat, lon)
-        columns = self._rows.setdefault(row, {})
-        _tally(columns, column, name, by)
-        if not columns:
-            del self._rows[row]
-
-    def near(self, lat: float, lon: float) -> set[str]:
-        """Who is in the cell of the point and its eight neighbours."""
-        found: set[str] = set()
-        middle = math.floor(lat / self._height)
-        for row in (middle - 1, middle, middle + 1):
-            columns = self._rows.get(row)
-            if columns is None:
-                continue
-            here = math.floor(lon / self._widths[row])
-            for column in (here - 1, here, here + 1):
-                if column in columns:
-                    found.update(columns[column])
-        return found
 
 
 class Neighbourhood:
@@ -102,7 +21,8 @@ class Neighbourhood:
         self._families = families
         self._default = default
         self.own: dict[str, str] = {}
-        self._occupied: dict[str, Occupied] = {}
+        #: By family: incidents and how many of their pieces are in a cell.
+        self._cells: dict[str, Names] = {}
         self._topology: dict[tuple[str, str, str], dict[str, int]] = {}
         #: Entity -> open incidents that hold evidence of it (calls, which never return, are left out).
         self.of_entity: dict[str, dict[str, int]] = {}
@@ -183,16 +103,16 @@ class Neighbourhood:
         if piece.lends:
             return  # what only lends its weight attracts nothing
         if piece.lat is not None and piece.lon is not None:
-            occupied = self._occupied.get(incident.family)
-            if occupied is None:
-                occupied = self._occupied[incident.family] = Occupied(self.widest_m(incident.family))
-            occupied.count(piece.lat, piece.lon, incident.incident_id, by)
+            cells = self._cells.get(incident.family)
+            if cells is None:
+                cells = self._cells[incident.family] = Names(self.widest_m(incident.family))
+            cells.count(piece.lat, piece.lon, incident.incident_id, by)
         if piece.group is not None:
-            _tally(self._topology, (incident.family, "group", piece.group), incident.incident_id, by)
+            tally(self._topology, (incident.family, "group", piece.group), incident.incident_id, by)
         if piece.gateway is not None:
-            _tally(self._topology, (incident.family, "gateway", piece.gateway), incident.incident_id, by)
+            tally(self._topology, (incident.family, "gateway", piece.gateway), incident.incident_id, by)
         if piece.stream != "hotline":
-            _tally(self.of_entity, piece.entity, incident.incident_id, by)
+            tally(self.of_entity, piece.entity, incident.incident_id, by)
 
     def open(self, incident: Happening) -> None:
         for piece in incident.pieces.values():
@@ -211,8 +131,8 @@ class Neighbourhood:
             if piece.group is not None:
                 found.update(self._topology.get((host, "group", piece.group), ()))
             if piece.lat is not None and piece.lon is not None:
-                if host in self._occupied:
-                    found |= self._occupied[host].near(piece.lat, piece.lon)
+                if host in self._cells:
+                    found.update(*self._cells[host].near(piece.lat, piece.lon))
             elif piece.gateway is not None:
                 found.update(self._topology.get((host, "gateway", piece.gateway), ()))
         return found
@@ -309,15 +229,3 @@ def _in_time(ts: int, piece: Piece, within_ms: int) -> bool:
 
 def _places(pieces: Iterable[Piece]) -> set[tuple[float, float]]:
     return {(piece.lat, piece.lon) for piece in leading(pieces) if piece.lat is not None and piece.lon is not None}
-
-
-def _tally(table: dict[K, dict[str, int]], key: K, name: str, by: int) -> None:
-    """Count ``name`` under ``key`` up or down; what has come to nothing leaves the table."""
-    names = table.setdefault(key, {})
-    count = names.get(name, 0) + by
-    if count > 0:
-        names[name] = count
-    else:
-        names.pop(name, None)
-        if not names:
-            del table[key]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from detectors.families import Escalation, Family, Need
 from topologies.bursts import PREFIX
-from topologies.correlate import metres_between
+from topologies.cells import metres_between
 from topologies.happening import Happening, Piece, leading
 
 
@@ -71,14 +71,13 @@ def _meets(needs: Sequence[Need], answers: Sequence[Sequence[Piece]], family: Fa
 
 
 def _counts(need: Need, piece: Piece) -> bool:
-    if piece.rule.startswith(PREFIX) and piece.rule not in need.rules:
-        return False  # its callers count already
     return (
         (not need.hazards or piece.hazard in need.hazards)
         and (not need.rules or piece.rule in need.rules)
         and (not need.streams or piece.stream in need.streams)
         and (need.min_value is None or (piece.value is not None and piece.value >= need.min_value))
         and (piece.active or not need.active_only)
+        and (piece.rule in need.rules or not piece.rule.startswith(PREFIX))  # the callers of a burst count already
     )
 
 

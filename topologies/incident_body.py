@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streams.records import LEVELS, Counts, Dispatch, Incident, IncidentEvent, Point, RuleReason
-from topologies.correlate import metres_between
+from topologies.cells import metres_between
 from topologies.happening import Happening, Piece, evidence
 from topologies.incident_settings import IncidentSettings
 from topologies.priority import priority

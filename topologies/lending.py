@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.records import Signal
-from topologies.correlate import Cells
+from topologies.cells import Names, tally
 from topologies.happening import Piece, own_key, piece_key, place
 from topologies.written import Unchanged
 
@@ -47,9 +47,8 @@ class Lending:
         self._standing: dict[str, Held] = {}
         self._passing: dict[str, Held] = {}
         self._written: Unchanged[str] = Unchanged()
-        self._cells: dict[float, Cells] = {}
         #: Keys by reach and cell of that size; signals without a place by group.
-        self._at: dict[tuple[float, int, int], dict[str, int]] = {}
+        self._cells: dict[float, Names] = {}
         self._of_group: dict[str, dict[str, int]] = {}
 
     def __len__(self) -> int:
@@ -84,9 +83,9 @@ class Lending:
         """What may weigh where this piece lies, in the order of their keys; whoever asks looks closer."""
         keys: dict[str, int] = {}
         if piece.lat is not None and piece.lon is not None:
-            for reach, cells in self._cells.items():
-                for row, column in cells.around(piece.lat, piece.lon):
-                    keys.update(self._at.get((reach, row, column), ()))
+            for cells in self._cells.values():
+                for here in cells.near(piece.lat, piece.lon):
+                    keys.update(here)
         if piece.group is not None:
             keys.update(self._of_group.get(piece.group, ()))
         for key in sorted(keys):
@@ -118,10 +117,10 @@ class Lending:
         if spot is not None:
             cells = self._cells.get(held.reach_m)
             if cells is None:
-                cells = self._cells[held.reach_m] = Cells(held.reach_m)
-            _put(self._at, (held.reach_m, *cells.of(*spot)), key, by)
+                cells = self._cells[held.reach_m] = Names(held.reach_m)
+            cells.count(*spot, key, by)
         if held.group is not None:
-            _put(self._of_group, held.group, key, by)
+            tally(self._of_group, held.group, key, by)
 
     def snapshot(self) -> dict[str, Any]:
         held = [*self._standing.items(), *self._passing.items()]
@@ -139,13 +138,3 @@ class Lending:
 
 def held_key(signal: Signal) -> str:
     return piece_key(signal) + ("|x" if signal.exercise else "")
-
-
-def _put(table: dict[Any, dict[str, int]], name: Any, key: str, by: int) -> None:
-    keys = table.setdefault(name, {})
-    if by > 0:
-        keys[key] = 1
-        return
-    keys.pop(key, None)
-    if not keys:
-        del table[name]

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from streams.records import Control, Mute, Signal
-from topologies.correlate import metres_between
+from topologies.cells import metres_between
 from topologies.decided import Decided
 from topologies.happening import level_of, own_key, place
 from topologies.incident_clock import Due, instant

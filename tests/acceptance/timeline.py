@@ -21,6 +21,7 @@ import msgspec
 from detectors.families import Families, Family, FamilyTable
 from detectors.rule import Rule
 from streams.records import Control, Feedback, Incident, Matchers, Mute, Point, Signal, Source
+from topologies.cells import metres_between
 from topologies.incident import IncidentStage
 from topologies.incident_settings import IncidentSettings
 
@@ -58,8 +59,6 @@ class Assets:
         return _Facts(group, interval_s=every, report_after_s=None if every is None else 3.5 * every)
 
     def near(self, lat: float, lon: float, radius_m: float, kinds: Any) -> list[tuple[Any, float]]:
-        from topologies.correlate import metres_between
-
         found = [(_Facts(None, {"target": target}), metres_between(lat, lon, y, x)) for y, x, target in self.sites]
         return [hit for hit in found if hit[1] <= radius_m]
 

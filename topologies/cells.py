@@ -1,0 +1,117 @@
+"""A city in square cells: what lies near a point is found by nine of them, however much there is elsewhere."""
+
+from __future__ import annotations
+
+import math
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+#: Metres per degree of latitude on the mean sphere (6,371,008.8 m).
+METRES_PER_DEGREE = 111_195.08
+
+#: Row and column.
+Cell = tuple[int, int]
+
+
+def metres_between(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
+    """Distance on the local tangent plane: within 0.1 % of the great circle below 20 km, where families live.
+
+    >>> round(metres_between(31.82, 117.22, 31.821, 117.22))
+    111
+    """
+    if lat1 == lat2 and lon1 == lon2:
+        return 0.0  # sensors do not move: most questions are about one place
+    x = (lon2 - lon1) * math.cos(math.radians((lat1 + lat2) / 2))
+    y = lat2 - lat1
+    return math.sqrt(x * x + y * y) * METRES_PER_DEGREE
+
+
+class _Widths(dict[int, float]):
+    """Degrees of longitude of a cell, by row: wide enough at the row's edge nearer to the pole."""
+
+    def __init__(self, height: float) -> None:
+        self._height = height
+
+    def __missing__(self, row: int) -> float:
+        edge = min(89.0, max(abs(row), abs(row + 1)) * self._height)
+        width = self[row] = self._height / math.cos(math.radians(edge))
+        return width
+
+
+class Grid(Generic[V]):
+    """Square cells of at least ``size_m`` with one thing in each that is not empty.
+
+    They are kept row by row, so that looking into a row in which nothing is costs one look-up.
+
+    >>> grid: Grid[str] = Grid(300.0)
+    >>> cell = grid.of(31.82, 117.22)
+    >>> grid.put(cell, "here"); grid.near(31.8215, 117.22), grid.near(31.84, 117.22)
+    (['here'], [])
+    >>> grid.remove(cell); grid.get(cell) is None
+    True
+    """
+
+    def __init__(self, size_m: float) -> None:
+        self._height = max(size_m, 1.0) / METRES_PER_DEGREE
+        self._widths = _Widths(self._height)
+        self._rows: dict[int, dict[int, V]] = {}
+
+    def of(self, lat: float, lon: float) -> Cell:
+        """The cell of a point; it and its neighbours hold everything within ``size_m`` of the point."""
+        row = math.floor(lat / self._height)
+        return row, math.floor(lon / self._widths[row])
+
+    def get(self, cell: Cell) -> V | None:
+        row, column = cell
+        return self._rows[row].get(column) if row in self._rows else None
+
+    def put(self, cell: Cell, thing: V) -> None:
+        row, column = cell
+        self._rows.setdefault(row, {})[column] = thing
+
+    def remove(self, cell: Cell) -> None:
+        row, column = cell
+        columns = self._rows[row]
+        del columns[column]
+        if not columns:
+            del self._rows[row]
+
+    def near(self, lat: float, lon: float) -> list[V]:
+        """What is in the cell of the point and in its eight neighbours, by row and column."""
+        found: list[V] = []
+        middle = math.floor(lat / self._height)
+        for row in (middle - 1, middle, middle + 1):
+            columns = self._rows.get(row)
+            if columns is None:
+                continue
+            here = math.floor(lon / self._widths[row])
+            for column in (here - 1, here, here + 1):
+                thing = columns.get(column)
+                if thing is not None:
+                    found.append(thing)
+        return found
+
+
+class Names(Grid[dict[str, int]]):
+    """Who is in which cell, and how often."""
+
+    def count(self, lat: float, lon: float, name: str, by: int) -> None:
+        row, column = self.of(lat, lon)
+        columns = self._rows.setdefault(row, {})
+        tally(columns, column, name, by)
+        if not columns:
+            del self._rows[row]
+
+
+def tally(table: dict[K, dict[str, int]], key: K, name: str, by: int) -> None:
+    """Count ``name`` under ``key`` up or down; what has come to nothing leaves the table."""
+    names = table.setdefault(key, {})
+    count = names.get(name, 0) + by
+    if count > 0:
+        names[name] = count
+    else:
+        names.pop(name, None)
+        if not names:
+            del table[key]
