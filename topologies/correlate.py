@@ -8,10 +8,19 @@ radius: happenings do not chain through a city. Whoever fits two joins them, the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from detectors.families import Family, Guest
 from topologies.cells import Names, metres_between, tally
 from topologies.happening import Happening, Piece, leading
+
+
+class Reach(NamedTuple):
+    """Of a signal into an incident: metres (``call_m`` between two calls, who say a place and have none) and ms."""
+
+    radius_m: float
+    call_m: float
+    within_ms: int
 
 
 class Neighbourhood:
@@ -29,7 +38,7 @@ class Neighbourhood:
         #: Family of a signal -> families whose incidents may concern it, its own first: those it may join (joining is
         #: directed), then those it may take over.
         self._concerned: dict[str, tuple[str, ...]] = {}
-        self._reach: dict[tuple[str, str], tuple[float, int]] = {}
+        self._reach: dict[tuple[str, str], Reach] = {}
 
     def family(self, name: str) -> Family:
         return self._families.get(name, self._default)
@@ -68,28 +77,25 @@ class Neighbourhood:
         guest = self._guest(effect.family, cause.family)
         return guest is not None and _given(guest, cause) and _welcome(guest, effect)
 
-    def reach(self, family: str, host: str) -> tuple[float, int]:
-        """Metres and ms within which a signal of ``family`` joins an incident of ``host``: the nearer reach of the two, unless
-        the host names another for its guest."""
+    def reach(self, family: str, host: str) -> Reach:
+        """How far a signal of ``family`` may be from an incident of ``host``: the nearer reach of the two, unless the host
+        names another for its guest; and for a call from another call."""
         known = self._reach.get((family, host))
         if known is None:
             known = self._reach[family, host] = self._reckon_reach(family, host)
         return known
 
-    def _reckon_reach(self, family: str, host: str) -> tuple[float, int]:
+    def _reckon_reach(self, family: str, host: str) -> Reach:
         mine, other = self.family(family), self.family(host)
         guest = self._guest(family, host) or self._guest(host, family)
         radius_m = guest.radius_m if guest is not None and guest.radius_m is not None else min(mine.radius_m, other.radius_m)
-        return radius_m, int(min(mine.within_s, other.within_s) * 1000)
-
-    def call_reach(self, family: str, host: str) -> float:
-        """Metres within which a call joins another call."""
-        radius_m, _ = self.reach(family, host)
-        return max(radius_m, self.family(family).call_radius_m or 0.0) if family == host else radius_m
+        call_m = max(radius_m, mine.call_radius_m or 0.0) if family == host else radius_m
+        return Reach(radius_m, call_m, int(min(mine.within_s, other.within_s) * 1000))
 
     def widest_m(self, host: str) -> float:
         """No reach into the incidents of the family is wider than a cell."""
-        return max(max(self.reach(other, host)[0], self.call_reach(other, host)) for other in self.concerned(host))
+        reaches = [self.reach(other, host) for other in self.concerned(host)]
+        return max(max(reach.radius_m, reach.call_m) for reach in reaches)
 
     # --- keeping ---
 
@@ -139,8 +145,8 @@ class Neighbourhood:
 
     def fits(self, piece: Piece, incident: Happening) -> bool:
         """Within radius and time of some evidence, and the whole stays within twice the radius."""
-        radius_m, within_ms = self.reach(piece.family, incident.family)
-        by_call = self.call_reach(piece.family, incident.family) if piece.stream == "hotline" else radius_m
+        radius_m, call_m, within_ms = self.reach(piece.family, incident.family)
+        by_call = call_m if piece.stream == "hotline" else radius_m
         span_m = 2 * (by_call if incident.by_stream.get("hotline") else radius_m)
         near = False
         for held in incident.pieces.values():
@@ -159,9 +165,9 @@ class Neighbourhood:
         """Whether evidence that opens nothing weighs in the incident: near enough to what the incident itself stands on."""
         if incident.historical or not self.may_join(piece, incident):
             return False
-        joins_m, within_ms = self.reach(piece.family, incident.family)
+        joins_m, call_m, within_ms = self.reach(piece.family, incident.family)
         reach_m = max(reach_m, joins_m)
-        by_call = max(reach_m, self.call_reach(piece.family, incident.family)) if piece.stream == "hotline" else reach_m
+        by_call = max(reach_m, call_m) if piece.stream == "hotline" else reach_m
         for held in leading(incident.pieces.values()):
             distance_m = _apart(piece, held)
             far_m = by_call if held.stream == "hotline" else reach_m
@@ -186,13 +192,11 @@ class Neighbourhood:
         return self.no_wider(younger, older)
 
     def no_wider(self, younger: Happening, older: Happening) -> bool:
-        radius_m, _ = self.reach(younger.family, older.family)
-        if younger.by_stream.get("hotline") and older.by_stream.get("hotline"):
-            radius_m = self.call_reach(younger.family, older.family)
+        reach = self.reach(younger.family, older.family)
+        of_calls = younger.by_stream.get("hotline") and older.by_stream.get("hotline")
+        span_m = 2 * (reach.call_m if of_calls else reach.radius_m)
         theirs = list(_places(older.pieces.values()))
-        return all(
-            metres_between(*mine, *other) <= 2 * radius_m for mine in _places(younger.pieces.values()) for other in theirs
-        )
+        return all(metres_between(*mine, *other) <= span_m for mine in _places(younger.pieces.values()) for other in theirs)
 
 
 def _given(guest: Guest, incident: Happening) -> bool:

@@ -100,11 +100,15 @@ class IncidentStage:
 
     def _through(self, first: int, signals: Iterable[Signal]) -> None:
         """Signals through the steps from ``first`` on, each to the end before the next one."""
-        if first == len(self._steps):
-            return  # the casebook passes nothing on
-        step = self._steps[first]
+        steps = self._steps
         for signal in signals:
-            self._through(first + 1, step.take(signal))
+            told = signal
+            for number in range(first, len(steps)):
+                passed = steps[number].take(told)
+                if not isinstance(passed, tuple) or len(passed) != 1:
+                    self._through(number + 1, passed)
+                    break
+                (told,) = passed
 
     def _fire(self, low: int) -> None:
         """What is due by ``low``, the earliest first; at one time the earlier step first."""
