@@ -38,7 +38,7 @@ def _holds(escalation: Escalation, family: Family, pieces: Sequence[Piece]) -> b
     answers = []
     for need in escalation.needs:
         matching = [piece for piece in pieces if _counts(need, piece)]
-        if len({piece.witness for piece in matching}) < need.witnesses:
+        if len(matching) < need.witnesses or len({piece.witness for piece in matching}) < need.witnesses:
             return False
         answers.append(sorted(matching, key=lambda piece: (piece.first_ts, piece.key)))
     return any(_meets(escalation.needs, answers, family, pivot) for matching in answers for pivot in matching)

@@ -12,7 +12,7 @@ stage fires what is due before the time all running sources have passed, the ear
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from streams.records import Control, Incident, Signal
@@ -42,6 +42,22 @@ class Step(Protocol):
     def fire(self, now: int) -> Iterable[Signal]: ...
 
 
+def _chain(steps: Sequence[Step]) -> list[Callable[[Signal], None]]:
+    """For every step what sends a signal through it and those after it, each signal to the end before the next one."""
+    into: list[Callable[[Signal], None]] = [lambda signal: None]
+    for step in reversed(steps):
+        into.insert(0, _link(step.take, into[0]))
+    return into
+
+
+def _link(take: Callable[[Signal], Iterable[Signal]], onward: Callable[[Signal], None]) -> Callable[[Signal], None]:
+    def into(signal: Signal) -> None:
+        for passed in take(signal):
+            onward(passed)
+
+    return into
+
+
 class IncidentStage:
     """One per city. ``process`` never raises, whatever the records hold; the same records give the same bytes."""
 
@@ -59,6 +75,7 @@ class IncidentStage:
         self._casebook = Casebook(city, self._table, registry, self.settings)
         self._outages = Outages(registry, self.settings.outage, self._casebook.absorb)
         self._steps: tuple[Step, ...] = (self._mutes, _Folding(self._outages, self), self._bursts, self._casebook)
+        self._into = _chain(self._steps)
 
     # --- records ------------------------------------------------------------------------------------------------------
 
@@ -74,7 +91,7 @@ class IncidentStage:
                 if record.city != self.city:
                     decided.muted["other_city"] += 1
                 else:
-                    self._through(0, (record,))
+                    self._into[0](record)
                 progress.advance((record.source.topic, record.source.partition), record.arrival_ts)
             else:
                 self._control(record)
@@ -98,18 +115,6 @@ class IncidentStage:
             step.decided = decided
         return decided
 
-    def _through(self, first: int, signals: Iterable[Signal]) -> None:
-        """Signals through the steps from ``first`` on, each to the end before the next one."""
-        steps = self._steps
-        for signal in signals:
-            told = signal
-            for number in range(first, len(steps)):
-                passed = steps[number].take(told)
-                if not isinstance(passed, tuple) or len(passed) != 1:
-                    self._through(number + 1, passed)
-                    break
-                (told,) = passed
-
     def _fire(self, low: int) -> None:
         """What is due by ``low``, the earliest first; at one time the earlier step first."""
         while True:
@@ -120,7 +125,8 @@ class IncidentStage:
                     at, which = due, number
             if which < 0:
                 return
-            self._through(which + 1, self._steps[which].fire(at))
+            for signal in self._steps[which].fire(at):
+                self._into[which + 1](signal)
 
     # --- controls -----------------------------------------------------------------------------------------------------
 
@@ -131,7 +137,8 @@ class IncidentStage:
             self._progress.advance(source, control.arrival_ts)
             self._outages.tick(control)
         elif control.control == "mute":
-            self._through(1, self._mutes.control(control))
+            for signal in self._mutes.control(control):
+                self._into[1](signal)
         elif control.control == "feedback" and control.feedback is not None:
             self._casebook.feedback(control.feedback, control.arrival_ts)
         elif control.control == "rules":

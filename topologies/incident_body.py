@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streams.records import LEVELS, Counts, Dispatch, Incident, IncidentEvent, Point, RuleReason
+from streams.records import LEVELS, Counts, Dispatch, Evidence, Incident, IncidentEvent, Point, RuleReason
 from topologies.cells import metres_between
 from topologies.happening import Happening, Piece, evidence
 from topologies.incident_settings import IncidentSettings
@@ -29,20 +29,21 @@ def best_place(pieces: Sequence[Piece]) -> Piece | None:
 
 def body(incident: Happening, event: IncidentEvent, why: str, at: int, settings: IncidentSettings) -> Incident:
     """The incident as a record; ``at`` is the arrival of what caused the revision, or the due time of the timer."""
-    shown = sorted(incident.pieces.values(), key=lambda piece: (not piece.active, piece.level, piece.first_ts, piece.key))
-    if len(shown) > settings.evidence_shown:
+    ranked = sorted(incident.pieces.values(), key=lambda piece: (not piece.active, piece.level, piece.first_ts, piece.key))
+    if len(ranked) > settings.evidence_shown:
         # Most severe and newest are what dispatch needs; the counts keep the total.
-        shown.sort(key=lambda piece: (not piece.active, piece.level, -piece.last_ts, piece.key))
-        del shown[settings.evidence_shown :]
-    radius = 0.0
-    distances: dict[str, float] = {}
-    if incident.lat is not None and incident.lon is not None:
-        for piece in incident.pieces.values():
-            if piece.lat is not None and piece.lon is not None:
-                distance = metres_between(incident.lat, incident.lon, piece.lat, piece.lon)
-                distances[piece.key] = distance
-                if not piece.lends:
-                    radius = max(radius, distance + piece.radius_m)
+        ranked.sort(key=lambda piece: (not piece.active, piece.level, -piece.last_ts, piece.key))
+    lat, lon = incident.lat, incident.lon
+    radius_m = 0.0
+    shown: list[Evidence] = []
+    for piece in ranked:
+        distance_m: float | None = None
+        if lat is not None and lon is not None and piece.lat is not None and piece.lon is not None:
+            distance_m = metres_between(lat, lon, piece.lat, piece.lon)
+            if not piece.lends and distance_m + piece.radius_m > radius_m:
+                radius_m = distance_m + piece.radius_m
+        if len(shown) < settings.evidence_shown:
+            shown.append(evidence(piece, distance_m))
     return Incident(
         incident_id=incident.incident_id,
         revision=incident.revision,
@@ -55,12 +56,12 @@ def body(incident: Happening, event: IncidentEvent, why: str, at: int, settings:
         title=incident.title,
         city=incident.city,
         grid_code=incident.grid_code,
-        location=None if incident.lat is None or incident.lon is None else Point((incident.lon, incident.lat)),
-        radius_m=round(radius, 1),
+        location=None if lat is None or lon is None else Point((lon, lat)),
+        radius_m=round(radius_m, 1),
         first_event_ts=incident.first_event_ts,
         opened_ts=incident.opened_ts,
         updated_ts=at,
-        evidence=[evidence(piece, distances.get(piece.key)) for piece in shown],
+        evidence=shown,
         rule=RuleReason(name=incident.rule, version=incident.rule_version, reason=reason(incident)),
         priority=priority(incident, settings.weights),
         dispatch=Dispatch(
