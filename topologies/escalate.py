@@ -37,7 +37,7 @@ def _holds(escalation: Escalation, family: Family, pieces: Sequence[Piece]) -> b
         return False  # every witness of every need is a piece of its own
     answers = []
     for need in escalation.needs:
-        matching = [piece for piece in pieces if _counts(need, piece)]
+        matching = _matching(need, pieces)
         if len(matching) < need.witnesses or len({piece.witness for piece in matching}) < need.witnesses:
             return False
         answers.append(sorted(matching, key=lambda piece: (piece.first_ts, piece.key)))
@@ -70,15 +70,20 @@ def _meets(needs: Sequence[Need], answers: Sequence[Sequence[Piece]], family: Fa
     return True
 
 
-def _counts(need: Need, piece: Piece) -> bool:
-    return (
-        (not need.hazards or piece.hazard in need.hazards)
-        and (not need.rules or piece.rule in need.rules)
-        and (not need.streams or piece.stream in need.streams)
-        and (need.min_value is None or (piece.value is not None and piece.value >= need.min_value))
-        and (piece.active or not need.active_only)
-        and (piece.rule in need.rules or not piece.rule.startswith(PREFIX))  # the callers of a burst count already
-    )
+def _matching(need: Need, pieces: Sequence[Piece]) -> Sequence[Piece]:
+    """The pieces that count for the need: of several conditions each looks only at what those before have left."""
+    if need.streams:
+        pieces = [piece for piece in pieces if piece.stream in need.streams]
+    if need.hazards:
+        pieces = [piece for piece in pieces if piece.hazard in need.hazards]
+    if need.rules:
+        pieces = [piece for piece in pieces if piece.rule in need.rules]
+    else:
+        # Of a burst the callers count already.
+        pieces = [piece for piece in pieces if not piece.rule.startswith(PREFIX)]
+    if need.min_value is not None:
+        pieces = [piece for piece in pieces if piece.value is not None and piece.value >= need.min_value]
+    return [piece for piece in pieces if piece.active] if need.active_only else pieces
 
 
 def _together(piece: Piece, pivot: Piece, radius_m: float, within_ms: float, stands: bool) -> bool:
@@ -106,7 +111,9 @@ def judge(
     if not own:
         return incident.level, [], incident.raised_by_data
     held = holding(incident, family, guests)
-    level = min([piece.level for piece in own] + [escalation.level for escalation in held])
+    level = min([piece.level for piece in own])
+    if held:
+        level = min(level, *[escalation.level for escalation in held])
     grounds: tuple[str, ...] = ()
     if family.target_radius_m is not None and incident.targets:
         grounds += (f"raised one step: {incident.targets[0]}",)
