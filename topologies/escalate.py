@@ -7,11 +7,15 @@ say so, because a false incident of level 1 or 2 costs the trust of those who go
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from detectors.families import Escalation, Family, Need
 from topologies.bursts import PREFIX
 from topologies.cells import metres_between
 from topologies.happening import Happening, Piece, leading
+
+#: Sort key of a piece: the earliest first.
+_raised = attrgetter("first_ts", "key")
 
 
 def counted(incident: Happening) -> list[Piece]:
@@ -40,7 +44,7 @@ def _holds(escalation: Escalation, family: Family, pieces: Sequence[Piece]) -> b
         matching = _matching(need, pieces)
         if len(matching) < need.witnesses or len({piece.witness for piece in matching}) < need.witnesses:
             return False
-        answers.append(sorted(matching, key=lambda piece: (piece.first_ts, piece.key)))
+        answers.append(sorted(matching, key=_raised))
     return any(_meets(escalation.needs, answers, family, pivot) for matching in answers for pivot in matching)
 
 

@@ -8,7 +8,8 @@ what a rule names is shared. Times are epoch ms; ``arrival`` ones are on the sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -164,9 +165,8 @@ def level_of(signal: Signal) -> int:
     return min(4, max(1, signal.level))
 
 
-def severity(piece: Piece) -> tuple[int, int, str]:
-    """Sort key: most severe first, then the earliest, then by name so that ties never depend on the order of arrival."""
-    return (piece.level, piece.first_ts, piece.key)
+#: Sort key of a piece: most severe first, then the earliest, then by name so that ties never depend on the order of arrival.
+severity: Callable[[Piece], tuple[int, int, str]] = attrgetter("level", "first_ts", "key")
 
 
 def evidence(piece: Piece, distance_m: float | None) -> Evidence:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from streams.records import LEVELS, Counts, Dispatch, Evidence, Incident, IncidentEvent, Point, RuleReason
 from topologies.cells import metres_between
-from topologies.happening import Happening, Piece, evidence
+from topologies.happening import Happening, Piece, evidence, severity
 from topologies.incident_settings import IncidentSettings
 from topologies.priority import priority
 
+_stands = attrgetter("active")
 _NAMES = {
     "hotline": ("caller", "callers"),
     "sensor": ("sensor", "sensors"),
@@ -29,10 +31,11 @@ def best_place(pieces: Sequence[Piece]) -> Piece | None:
 
 def body(incident: Happening, event: IncidentEvent, why: str, at: int, settings: IncidentSettings) -> Incident:
     """The incident as a record; ``at`` is the arrival of what caused the revision, or the due time of the timer."""
-    ranked = sorted(incident.pieces.values(), key=lambda piece: (not piece.active, piece.level, piece.first_ts, piece.key))
+    ranked = sorted(incident.pieces.values(), key=severity)
     if len(ranked) > settings.evidence_shown:
         # Most severe and newest are what dispatch needs; the counts keep the total.
-        ranked.sort(key=lambda piece: (not piece.active, piece.level, -piece.last_ts, piece.key))
+        ranked.sort(key=lambda piece: (piece.level, -piece.last_ts, piece.key))
+    ranked.sort(key=_stands, reverse=True)  # what has ended comes last, and each part stays in its order
     lat, lon = incident.lat, incident.lon
     radius_m = 0.0
     shown: list[Evidence] = []

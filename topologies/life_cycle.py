@@ -153,7 +153,7 @@ def count_standing(incident: Happening) -> None:
             alarms += 1
             standing += piece.active
     incident.standing = standing
-    if incident.is_open:
+    if not incident.closed_at:
         incident.status = "recovering" if alarms and not standing else incident.handling
 
 
@@ -169,7 +169,7 @@ def chatters(piece: Piece, latch_after: int | None) -> bool:
 
 def next_due(incident: Happening, settings: IncidentSettings) -> tuple[int, DueKind] | None:
     """The incident's next timer; at one time a deadline is told before the end."""
-    if not incident.is_open:
+    if incident.closed_at:
         keep = incident.reopen_ms or round(settings.reopen_s * 1000)
         if incident.closed_by_hand and incident.standing:
             keep = max(keep, round(settings.hand_closed_s * 1000))
