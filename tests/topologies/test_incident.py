@@ -144,6 +144,28 @@ def test_a_restored_state_saves_as_the_same_bytes(drafts: Any, cut: int) -> None
     assert to_bytes(IncidentStage.restore(from_bytes(saved), BOOK, Assets(gateways=GATEWAYS), SMALL).snapshot()) == saved
 
 
+def _where(stage: IncidentStage) -> dict[str, Any]:
+    """Everything by which the stage finds what a signal may belong to."""
+    near, lending, bursts = stage._casebook._near, stage._casebook._lending, stage._bursts
+    return {
+        "incidents by cell": {family: cells._rows for family, cells in near._cells.items() if cells._rows},
+        "incidents by group and gateway": near._topology,
+        "incidents by entity": near.of_entity,
+        "lent by cell": {reach: cells._rows for reach, cells in lending._cells.items() if cells._rows},
+        "calls by cell": {rule: grid._rows for rule, grid in bursts._grids.items()},
+        "timers": stage._casebook.timers.snapshot(),
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(happenings, st.integers(0, 80))
+def test_what_is_kept_up_step_by_step_is_what_a_restored_stage_finds_at_once(drafts: Any, cut: int) -> None:
+    stage = _stage()
+    stage.process(_records(drafts)[:cut])
+    restored = IncidentStage.restore(from_bytes(to_bytes(stage.snapshot())), BOOK, Assets(gateways=GATEWAYS), SMALL)
+    assert _where(stage) == _where(restored)
+
+
 @settings(max_examples=40, deadline=None)
 @given(happenings, st.integers(0, 80), st.integers(0, 80))
 def test_records_sent_again_after_a_crash_are_no_news(drafts: Any, crash: int, back: int) -> None:

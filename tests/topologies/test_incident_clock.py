@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.records import Source
-from topologies.incident_clock import Due, HighWater, Progress, instant
+from topologies.incident_clock import FOREVER, Due, HighWater, Progress, instant
 
 
 def test_a_tick_comes_before_the_record_it_fired_in_front_of() -> None:
@@ -76,6 +76,19 @@ def test_keys_come_due_in_the_order_of_their_last_aim(aims: list[tuple[str, int 
     wanted = sorted((at, key) for key, at in model.items() if at is not None)
     assert [(due.next(), due.pop(100)) for _ in wanted] == wanted
     assert due.next() is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.integers(0, 50), st.booleans()), max_size=40))
+def test_nothing_is_due_before_the_soonest(aims: list[tuple[str, int | None, bool]]) -> None:
+    due, model = Due(), {}
+    for key, at, pops in aims:
+        due.aim(key, at)
+        model[key] = at
+        if pops and (gone := due.pop(25)) is not None:
+            model[gone] = None
+        times = [at for at in model.values() if at is not None]
+        assert due.soonest <= min(times, default=FOREVER)
+        assert due.next() == min(times, default=None) and due.soonest == min(times, default=FOREVER)
 
 
 def test_nothing_is_due_before_its_time() -> None:
