@@ -87,10 +87,7 @@ class Grid(Generic[V]):
             if columns is None:
                 continue
             here = math.floor(lon / self._widths[row])
-            for column in (here - 1, here, here + 1):
-                thing = columns.get(column)
-                if thing is not None:
-                    found.append(thing)
+            found += filter(None, map(columns.get, (here - 1, here, here + 1)))
         return found
 
 

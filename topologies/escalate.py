@@ -37,8 +37,8 @@ def holding(incident: Happening, family: Family, guests: Sequence[Family] = ()) 
 
 
 def _holds(escalation: Escalation, family: Family, pieces: Sequence[Piece]) -> bool:
-    if len(pieces) < sum([need.witnesses for need in escalation.needs]):
-        return False  # every witness of every need is a piece of its own
+    if len(pieces) < len(escalation.needs):
+        return False  # every need has pieces of its own
     answers = []
     for need in escalation.needs:
         matching = _matching(need, pieces)

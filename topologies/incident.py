@@ -19,6 +19,7 @@ from streams.records import Control, Incident, Signal
 from topologies.bursts import Bursts
 from topologies.casebook import Casebook
 from topologies.decided import Decided
+from topologies.escalate import counted
 from topologies.incident_body import body
 from topologies.incident_clock import Due, HighWater, Progress
 from topologies.incident_settings import IncidentSettings
@@ -180,7 +181,7 @@ class IncidentStage:
         """Open incidents as they stand, in order of id; what is counted but not told yet (see ``then_growth``) is in them."""
         found = [one for one in self._casebook.incidents.values() if one.is_open]
         return [
-            body(one, one.last_event, one.last_why, one.updated_ts, self.settings)
+            body(one, counted(one), one.last_event, one.last_why, one.updated_ts, self.settings)
             for one in sorted(found, key=lambda one: one.incident_id)
         ]
 

@@ -29,8 +29,13 @@ def best_place(pieces: Sequence[Piece]) -> Piece | None:
     return min(placed, key=lambda piece: (piece.level, piece.stream == "hotline", piece.radius_m, piece.first_ts, piece.key))
 
 
-def body(incident: Happening, event: IncidentEvent, why: str, at: int, settings: IncidentSettings) -> Incident:
-    """The incident as a record; ``at`` is the arrival of what caused the revision, or the due time of the timer."""
+def body(
+    incident: Happening, active: Sequence[Piece], event: IncidentEvent, why: str, at: int, settings: IncidentSettings
+) -> Incident:
+    """The incident as a record; ``at`` is the arrival of what caused the revision, or the due time of the timer.
+
+    ``active`` is what counts of the evidence (:func:`topologies.escalate.counted`).
+    """
     ranked = sorted(incident.pieces.values(), key=severity)
     if len(ranked) > settings.evidence_shown:
         # Most severe and newest are what dispatch needs; the counts keep the total.
@@ -66,7 +71,7 @@ def body(incident: Happening, event: IncidentEvent, why: str, at: int, settings:
         updated_ts=at,
         evidence=shown,
         rule=RuleReason(name=incident.rule, version=incident.rule_version, reason=reason(incident)),
-        priority=priority(incident, settings.weights),
+        priority=priority(incident, active, settings.weights),
         dispatch=Dispatch(
             lead=incident.department or incident.lead,
             assist=list(incident.assist),

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streams.records import Priority
-from topologies.escalate import counted, kinds
-from topologies.happening import Happening
+from topologies.escalate import kinds
+from topologies.happening import Happening, Piece
 from topologies.incident_settings import Weights
 
 
-def priority(incident: Happening, weights: Weights) -> Priority:
-    """Level first; what is added (targets near, agreeing streams, sources, missed deadlines) never reaches the next level."""
+def priority(incident: Happening, active: Sequence[Piece], weights: Weights) -> Priority:
+    """Level first; what is added (targets near, agreeing streams, sources, missed deadlines) never reaches the next level.
+
+    ``active`` is what counts of the evidence (:func:`topologies.escalate.counted`).
+    """
     score = weights.level[incident.level - 1]
     because = [f"level {incident.level}", *incident.raised_by_data]
     if incident.targets:
         score += weights.target_near
         because += [target for target in incident.targets if not any(target in ground for ground in incident.raised_by_data)]
-    active = counted(incident)
     streams = kinds(active)
     if len(streams) >= 2:
         score += weights.streams_agree

@@ -65,7 +65,7 @@ class Revisions:
             event = "eased"
         if event == "updated" and why in ("new_source", "new_evidence") and not self._worth_telling(incident):
             return
-        self.emit(incident, event, why, at)
+        self._tell(incident, active, event, why, at)
 
     def _worth_telling(self, incident: Happening) -> bool:
         sources = len(incident.witnesses)
@@ -95,7 +95,11 @@ class Revisions:
             incident.hazard = top.hazard or incident.hazard
 
     def emit(self, incident: Happening, event: IncidentEvent, why: str, at: int) -> None:
+        """A revision by which nothing is judged anew."""
+        self._tell(incident, counted(incident), event, why, at)
+
+    def _tell(self, incident: Happening, active: list[Piece], event: IncidentEvent, why: str, at: int) -> None:
         incident.revision += 1
         incident.last_event, incident.last_why, incident.updated_ts = event, why, at
         incident.told = len(incident.witnesses)
-        self.decided.incidents.append(body(incident, event, why, at, self._settings))
+        self.decided.incidents.append(body(incident, active, event, why, at, self._settings))

@@ -104,5 +104,5 @@ def test_no_reason_lifts_a_score_into_the_next_level(pieces: list[tuple[int, boo
     incident.overdue = ("confirm", "handle") if late else ()
     for level in (1, 2, 3, 4):
         incident.level = level
-        score = priority(incident, IncidentSettings().weights).score
+        score = priority(incident, counted(incident), IncidentSettings().weights).score
         assert 100 - 20 * level <= score < 120 - 20 * level
