@@ -14,6 +14,8 @@ from streams.records import Control, Signal
 
 #: Ticks kept per partition: a decision needs what held at its due time, not the last one seen.
 _TICKS_KEPT = 64
+#: Nobody waits longer for a stream to speak; what is no number of seconds below it is no wait at all.
+_LONGEST_S = 1e9
 
 
 class QuietTopics:
@@ -66,7 +68,8 @@ class QuietTopics:
         first = self.quiet(topic)
         if first is None:
             return None
-        wait = round((first.expected or first.value or 0.0) * 1000)
+        told = first.expected or first.value or 0.0
+        wait = round(told * 1000) if 0.0 <= told <= _LONGEST_S else 0
         times = [
             heard + wait
             for partition, ticks in self._ticks.items()
