@@ -21,7 +21,7 @@ from detectors.base import Detector, Measures, Series
 from detectors.ladder import Ladder
 from detectors.rule import Rule
 from detectors.rulebook import RuleBook
-from streams.batch import Batch, Float64, Int32, Int64, rounds
+from streams.batch import Batch, Float64, Int32, Int64, joined, rounds
 from streams.records import Point, Signal, Source
 from topologies.explanations import explain
 from topologies.rule_context import FRESH_MS, RECORD, TICK_MS, Context, Emit, OffsetAt, Order, grid_after, tick_order
@@ -162,12 +162,12 @@ class RuleRunner:
         if not self.ticks:
             if batch is not None and pieces:
                 if self._repeats:
-                    self._rows(batch, _joined(pieces), emit)
+                    self._rows(batch, joined(pieces), emit)
                 else:
                     self._rounds(batch, pieces, emit)
             return
         self._fresh = clock[batch.arrival - batch.ts <= FRESH_MS] if batch is not None and clock is not None else None
-        rows = _joined(pieces)
+        rows = joined(pieces)
         times = clock[rows] if clock is not None else np.zeros(0, dtype=np.int64)
         done = 0
         # A timer that is set late (a series that is new, a rule that is new) does not fire in the past.
@@ -382,13 +382,6 @@ class RuleRunner:
 
     def registry_changed(self) -> None:
         self._attach()
-
-
-def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """All rows of some rounds, in the order of the log."""
-    if len(pieces) > 1:
-        return np.sort(np.concatenate(pieces))
-    return pieces[0] if pieces else np.zeros(0, dtype=np.intp)
 
 
 def _numbers(measures: Measures | None, row: int) -> tuple[float | None, float | None, float | None]:
