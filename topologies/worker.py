@@ -53,6 +53,8 @@ from topologies.worker_versions import Versions, registry_at
 
 log = logging.getLogger(__name__)
 
+#: How long a thread may hold the interpreter while another waits for it.
+SWITCH_S = 0.0005
 EXIT_DONE, EXIT_MEND, EXIT_PROGRAM, EXIT_OUTPUTS, EXIT_FENCED, EXIT_WATCHDOG = 0, 2, 70, 74, 75, 76
 
 
@@ -242,6 +244,9 @@ class Worker:
             # Warm: what lives now lives as long as the process (a third more records a second, DESIGN section 6).
             gc.freeze()
             gc.set_threshold(10_000, 20, 100)
+            # Deciding holds the interpreter for milliseconds on end. With the usual 5 ms the thread that fetches gets it back
+            # too seldom to keep up, and the worker falls seconds behind with a third of its core idle.
+            sys.setswitchinterval(SWITCH_S)
             await app.wait_until_stopped()
             if not self.ended.is_set():
                 self.end(getattr(app, "crash_reason", None) or RuntimeError("the consumer stopped"))
