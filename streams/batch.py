@@ -71,6 +71,8 @@ class RawBatch:
 class Batch:
     """Rows of one stream in log order, ``n`` of them; every array has length ``n``.
 
+    Its arrays are shared by all who look at it: nobody writes into them.
+
     ``stream`` is sensor, group, vehicle, video or hotline. ``slot`` names the series (entity and metric, entity and video
     kind, or entity) in the space of whoever holds the batch: the shard's index in the detect stage, a rule's own dense
     space in front of a detector. ``late`` rows are older than a row of the same series seen before.
@@ -103,6 +105,10 @@ class Batch:
             self.records[start:stop],
             {name: column[start:stop] for name, column in self.columns.items()},
         )
+
+    def under(self, slot: Int32) -> Batch:
+        """The same rows under the slots of another space; nothing is copied."""
+        return Batch(self.stream, slot, self.ts, self.arrival, self.offset, self.part, self.late, self.records, self.columns)
 
     def take(self, rows: NDArray[Any], slot: Int32 | None = None) -> Batch:
         """The given rows (indices or mask), optionally with the slots of another space."""

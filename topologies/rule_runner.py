@@ -224,7 +224,8 @@ class RuleRunner:
 
     def _rows(self, batch: Batch, rows: NDArray[Any], emit: Emit) -> None:
         """Rows in the order of the log; of distinct series, unless the detector takes repeated ones."""
-        self._said(batch.take(rows, self.local[batch.slot[rows]]), emit)
+        whole = len(rows) == len(batch)
+        self._said(batch.under(self.local[batch.slot]) if whole else batch.take(rows, self.local[batch.slot[rows]]), emit)
 
     def _said(self, part: Batch, emit: Emit) -> None:
         if self._unheard:

@@ -28,6 +28,8 @@ T = TypeVar("T")
 #: How long a revoke or the end waits for the outbox; what is pending afterwards travels in the checkpoint.
 _DRAIN_S = 1.0
 _STORE_RETRY_S = 0.5
+#: A worker that was overtaken at its start hears of the next assignment within a session's time-out.
+_NEXT_ASSIGNMENT_S = 60.0
 #: No fetch takes longer; a clock that was stepped says so all the same.
 _FETCH_MS = 60_000
 
@@ -70,12 +72,15 @@ class Shards:
         #: Epoch ms of the last proof that the consumer lives: a batch, an empty fetch, or intake that we paused.
         self.intake_at = 0
         self._paused: set[TP] = set()
+        #: Ends the worker unless an assignment comes first.
+        self._next_assignment: asyncio.TimerHandle | None = None
         self._lock = asyncio.Lock()
 
     # --- assignment -------------------------------------------------------------------------------------------------------
 
     async def marks(self, assigned: set[TP]) -> dict[TP, int | None]:
         """The transport's ``marks_provider``: claim, check and load every assigned shard, and say where it goes on."""
+        self._assigned_again()
         await self._give_up(self.held)
         self._paused.clear()
         self._metrics.rebalances.inc()
@@ -85,6 +90,9 @@ class Shards:
         self.waiting_for = "checkpoints are being loaded"
         try:
             marks = await self._load(assigned)
+        except Fenced as overtaken:
+            await self._overtaken(overtaken)
+            return {}
         except Exception as error:
             # Raised into the transport it would be retried; a refusal is for a person.
             self._ended(error)
@@ -92,6 +100,22 @@ class Shards:
             raise
         self.waiting_for, self.intake_at = "", wall_ms()
         return marks
+
+    async def _overtaken(self, by: Fenced) -> None:
+        """Another worker has claimed what is being loaded: the group has moved on, and nothing was decided here yet.
+
+        What is read until the next assignment is left alone. Where none comes, somebody else uses this store: the worker ends.
+        """
+        await self._give_up(self.held)
+        self._metrics.fenced.inc()
+        self.waiting_for = f"another worker has taken over, the next assignment is awaited ({by})"
+        log.warning("%s", self.waiting_for)
+        self._next_assignment = asyncio.get_running_loop().call_later(_NEXT_ASSIGNMENT_S, self._ended, by)
+
+    def _assigned_again(self) -> None:
+        if self._next_assignment is not None:
+            self._next_assignment.cancel()
+            self._next_assignment = None
 
     async def _load(self, assigned: set[TP]) -> dict[TP, int | None]:
         assert self.transport is not None

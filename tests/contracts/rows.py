@@ -156,6 +156,13 @@ def batch_of(stream: str, rows: Sequence[Row], first: int, late: Sequence[bool])
     )
 
 
+def sealed(batch: Batch) -> Batch:
+    """The batch with arrays nobody can write into: rules that watch every row share them."""
+    for array in (batch.slot, batch.ts, batch.arrival, batch.offset, batch.part, batch.late, *batch.columns.values()):
+        array.setflags(write=False)
+    return batch
+
+
 Said = dict[tuple[Any, ...], tuple[float, float, float, str]]
 
 
@@ -216,7 +223,7 @@ class Play:
             batch, names = batch.take(keep), names[keep]
         pieces = [np.arange(len(batch))] if self.detector.repeats and len(batch) else rounds(batch.slot)
         for piece in pieces:
-            told = self.detector.measure(batch.take(piece))
+            told = self.detector.measure(sealed(batch.take(piece)))
             assert len(told.measure) == len(piece)
             self._note([("row", int(name)) for name in names[piece]], told)
 

@@ -239,6 +239,52 @@ def test_a_zombie_is_refused_and_ends():
     assert world.metrics.registry.get_sample_value("citywatch_fenced_total") == 1
 
 
+class Overtaking(Store):
+    """Another worker claims each shard right behind us, as long as ``busy``."""
+
+    busy = True
+
+    def claim(self, key, generation):
+        claimed = super().claim(key, generation)
+        if self.busy:
+            super().claim(key, generation)
+        return claimed
+
+
+def overtaken(then):
+    async def steps(world):
+        world.store = Overtaking(world.log)
+        world.shards = world.make()
+        world.marks = await world.shards.marks({HERE})
+        world.said = world.shards.waiting_for
+        await world.shards.take(Event(world.log, 0, 3))
+        await then(world)
+
+    return play(steps)
+
+
+def test_a_worker_that_is_overtaken_while_it_loads_waits_for_the_next_assignment():
+    async def then(world):
+        assert world.marks == {} and not world.shards.held
+        world.store.busy = False
+        world.marks = await world.shards.marks({HERE})
+        await world.shards.take(Event(world.log, 0, 3))
+        assert await world.shards.checkpoint()
+
+    world = overtaken(then)
+    assert "another worker has taken over" in world.said
+    assert world.marks == {HERE: 0} and world.shards.waiting_for == "" and world.ends == []
+    assert world.shards.held[HERE].mark == 3
+
+
+def test_a_worker_that_was_overtaken_ends_where_no_assignment_comes(monkeypatch):
+    async def then(world):
+        await asyncio.sleep(0.2)
+
+    monkeypatch.setattr("topologies.worker_shards._NEXT_ASSIGNMENT_S", 0.05)
+    assert [type(error) for error in overtaken(then).ends] == [Fenced]
+
+
 def test_outputs_that_did_not_arrive_stop_the_checkpoint_and_the_worker():
     async def steps(world):
         await world.shards.marks({HERE})
