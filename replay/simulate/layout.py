@@ -122,6 +122,11 @@ class Layout:
         angle = self.rng.uniform(0.0, 2 * math.pi)
         return moved(*CENTRE, radius * math.cos(angle), radius * math.sin(angle))
 
+    def muck_sites(self) -> list[tuple[float, float]]:
+        """Middles of the work sites and tips."""
+        kinds = ("construction_site", "disposal_site")
+        return [(site.lat, site.lon) for site in self.sites if site.facts["attributes"].get("fence_kind") in kinds]
+
     def _apart(self, taken: list[tuple[float, float]], least_m: float) -> tuple[float, float]:
         """A position away from those taken; the distance gives way where the city is full."""
         for attempt in range(60):

@@ -96,7 +96,7 @@ def truck_in_closed_centre(scene: Scene, at: int) -> Hazard:
 @recipe("MUC-03")
 def dumping(scene: Scene, at: int) -> Hazard:
     drive = _standing(load_state="full", lid_state="open", hopper_state="up")
-    return driven(scene, "MUC-03", "muck", "muck_truck", at, 8, 2, "dumping outside any tip", drive)
+    return driven(scene, "MUC-03", "muck", "muck_truck", at, 8, 2, "dumping outside any tip", drive, off_sites=True)
 
 
 @recipe("MUC-04")

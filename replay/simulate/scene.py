@@ -17,6 +17,8 @@ from replay.simulate.people import QuietCameras, QuietPeople, nearby
 
 #: Two hazards of one category keep this distance, so that each is a happening of its own.
 APART_M = 1_500.0
+#: A site is 300 m wide, and a truck beside its gate may still belong to it.
+OFF_SITES_M = 400.0
 #: Rain is one happening over kilometres.
 APART_OF = {"weather": 6_000.0}
 
@@ -75,11 +77,14 @@ class Scene:
         self._used.add(self.layout.vehicles[chosen].id)
         return chosen
 
-    def spot(self, category: str, least_from_centre_m: float = 0.0) -> tuple[float, float]:
-        """A position for a hazard without a sensor."""
+    def spot(self, category: str, least_from_centre_m: float = 0.0, *, off_sites: bool = False) -> tuple[float, float]:
+        """A position for a hazard without a sensor; ``off_sites``: not where muck may be loaded or tipped."""
         taken = self._spots.setdefault(category, [])
+        sites = self.layout.muck_sites() if off_sites else []
         for _ in range(200):
             lat, lon = self.layout.anywhere(least_from_centre_m)
+            if any(distance_m((lat, lon), site) < OFF_SITES_M for site in sites):
+                continue
             if all(distance_m((lat, lon), other) >= APART_M for other in taken):
                 break
         taken.append((lat, lon))
@@ -241,10 +246,12 @@ def driven(
     note: str,
     drive: Any,
     where: Any = None,
+    *,
+    off_sites: bool = False,
 ) -> Hazard:
     """A hazard that one vehicle makes at a fixed place (its fixes are replaced by ``drive``)."""
     index = scene.vehicle(kind)
-    lat, lon = where if where is not None else scene.spot(category, 2_500.0)
+    lat, lon = where if where is not None else scene.spot(category, 2_500.0, off_sites=off_sites)
     end = at + int(minutes * 60_000)
     hazard = Hazard(
         scene.name(name), category, lat, lon, 400.0, at, end, level, [scene.layout.vehicles[index].id], note, "vehicle"

@@ -48,6 +48,15 @@ def test_every_recipe_states_its_truth_and_a_day_and_a_half_has_room_for_all() -
         assert 1 <= row["level"] <= 4
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_nobody_dumps_where_muck_may_be_loaded_or_tipped(seed: int) -> None:
+    city = City(seed=seed, start_ts=START, hours=3.0, sensors=120, vehicles=60, cameras=6, recipes=["MUC-03"] * 8)
+    sites = city.layout.muck_sites()
+    assert len(sites) > 10 and len(city.truth) == 8
+    for row in city.truth:
+        assert min(distance_m((row["lat"], row["lon"]), site) for site in sites) >= 400.0
+
+
 def test_a_short_city_leaves_out_what_lasts_longer() -> None:
     names = {row["hazard_id"].split("-", 1)[1] for row in City(seed=5, start_ts=START, hours=5.0).truth}
     assert "GAS-01" in names and not {"VIO-01", "RAI-01-12H"} & names
