@@ -245,7 +245,7 @@ class Worker:
             gc.freeze()
             gc.set_threshold(10_000, 20, 100)
             # Deciding holds the interpreter for milliseconds on end. With the usual 5 ms the thread that fetches gets it back
-            # too seldom to keep up, and the worker falls seconds behind with a third of its core idle.
+            # too seldom to keep up, and the worker falls seconds behind while its core is not full.
             sys.setswitchinterval(SWITCH_S)
             await app.wait_until_stopped()
             if not self.ended.is_set():
