@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Generic, TypeVar
 
+from streams.geography import METRES_PER_DEGREE
+
 K = TypeVar("K")
 V = TypeVar("V")
-
-#: Metres per degree of latitude on the mean sphere (6,371,008.8 m).
-METRES_PER_DEGREE = 111_195.08
 
 #: Row and column.
 Cell = tuple[int, int]

@@ -6,7 +6,8 @@ from collections import Counter
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from topologies.cells import METRES_PER_DEGREE, Grid, Names, metres_between
+from streams.geography import METRES_PER_DEGREE
+from topologies.cells import Grid, Names, metres_between
 
 latitudes = st.floats(-80, 80)
 longitudes = st.floats(-179, 179)
