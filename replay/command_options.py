@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 BROKER_VARIABLE = "CITYWATCH_BROKER"
+GROUP_VARIABLE = "CITYWATCH_GROUP"
 
 
 def broker(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +15,12 @@ def broker(parser: argparse.ArgumentParser) -> None:
         "--broker",
         default=os.environ.get(BROKER_VARIABLE, "localhost:9092"),
         help=f"default: {BROKER_VARIABLE}, or localhost:9092",
+    )
+
+
+def group(parser: argparse.ArgumentParser, what_for: str) -> None:
+    parser.add_argument(
+        "--group", default=os.environ.get(GROUP_VARIABLE, "citywatch"), help=f"{what_for} (default %(default)s)"
     )
 
 
@@ -39,6 +46,7 @@ def record_options(parser: argparse.ArgumentParser) -> None:
         "--playback", action="store_true", help="take the arrival from cw_arrival_ts (a recording is being played)"
     )
     parser.add_argument("--rules", type=Path, metavar="DIR", help="rules the worker runs with, for the manifest")
+    group(parser, "the worker's group, whose progress the manifest keeps")
 
 
 def bag_options(parser: argparse.ArgumentParser) -> None:
@@ -55,9 +63,7 @@ def play_options(parser: argparse.ArgumentParser) -> None:
     bag_options(parser)
     parser.add_argument("--speed", default="max", metavar="X", help="times the recording's own pace, or max (default)")
     parser.add_argument("--seconds", type=float, help="stop after so long")
-    parser.add_argument(
-        "--group", default=os.environ.get("CITYWATCH_GROUP", "citywatch"), help="group whose lag paces --speed max"
-    )
+    group(parser, "group whose lag paces --speed max")
     parser.add_argument("--no-pacing", action="store_true", help="do not wait for the group (a broker that keeps everything)")
     parser.add_argument("--partitions", type=int, default=1, help=argparse.SUPPRESS)
 

@@ -51,6 +51,7 @@ def _record(arguments: argparse.Namespace) -> int:
         from_now=arguments.from_now,
         playback=arguments.playback,
         rule_fingerprint=_rules(arguments.rules).fingerprint if arguments.rules else None,
+        group=arguments.group,
         progress=None if shown is None else lambda n: shown(n, 0),
     )
     return _answer(

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import confluent_kafka
 import msgspec
-from confluent_kafka import KafkaException, TopicPartition
 
+from replay.group import GroupProgress
 from replay.merge import Merge
 from replay.opening import open_recording
 from replay.truth import read_truth
 from streams.batch import RawBatch
 from streams.errors import Mend
-from streams.kafka import Producer, partitions_of, unreachable
+from streams.kafka import Producer
 from streams.topics import stream_of, topic_name, topic_prefix
 from streams.transport_raw import ARRIVAL_HEADER
 
@@ -55,7 +54,7 @@ class Player:
         self._speed = speed
         self._prefix = topic_prefix() if prefix is None else prefix
         self._from = self._recording.manifest.prefix
-        self._lag: GroupLag | None = None
+        self._lag: GroupProgress | None = None
         self._sent_to: set[str] = set()
         self.sent = 0
 
@@ -151,10 +150,10 @@ class Player:
         if self._group is None:
             return
         if self._lag is None:
-            self._lag = GroupLag(self._broker, self._group)
+            self._lag = GroupProgress(self._broker, self._group)
         moved, before = time.monotonic(), -1
         while not stop.is_set():
-            behind = self._lag.records(self._sent_to)
+            behind = self._lag.behind(self._sent_to)
             if behind <= self._most_lag:
                 return
             if behind != before:
@@ -166,32 +165,3 @@ class Player:
                     "start a worker with CITYWATCH_PLAYBACK=true, or play with --speed or --no-pacing",
                 )
             stop.wait(0.05)
-
-
-class GroupLag:
-    """How far a consumer group is behind the end of topics, asked without joining it."""
-
-    def __init__(self, broker: str, group: str, timeout_s: float = 10.0) -> None:
-        self._client: Any = confluent_kafka.Consumer(
-            {"bootstrap.servers": broker, "group.id": group, "enable.auto.commit": False, "log_level": 3}
-        )
-        self._broker, self._timeout_s = broker, timeout_s
-        self._homes: dict[str, list[int]] = {}
-
-    def records(self, topics: Iterable[str]) -> int:
-        """Records of these topics that the group has not committed; of what was never committed, all that is kept."""
-        for topic in topics:
-            if topic not in self._homes:
-                self._homes[topic] = partitions_of(self._client, self._broker, topic, self._timeout_s)
-        homes = [TopicPartition(topic, part) for topic, parts in self._homes.items() for part in parts]
-        try:
-            behind = 0
-            for home in self._client.committed(homes, timeout=self._timeout_s):
-                low, high = self._client.get_watermark_offsets(home, timeout=self._timeout_s)
-                behind += high - max(low, home.offset)
-            return behind
-        except KafkaException as error:
-            raise unreachable(self._broker, error) from error
-
-    def close(self) -> None:
-        self._client.close()

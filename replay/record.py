@@ -1,8 +1,8 @@
 """``replay record``: the topics of a broker into a bag, by kafka-python's blocking consumer.
 
-Every partition is read from its beginning (or from now on) until its high water, a number of seconds, or Ctrl-C; whichever
-comes, the bag is closed in good order. ``until`` in the manifest is the wall clock at which the recorder last saw every
-partition's end.
+Every partition is read from its beginning (or from now on) until its high water, a number of seconds, or Ctrl-C. Whichever
+comes, the recorder then asks where the partitions end and reads up to there, so that a bag is one cut through all topics and
+is closed in good order; a second Ctrl-C ends it at once. ``until`` in the manifest is the wall clock at which it asked.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from replay.bag import BagWriter
+from replay.group import GroupProgress
 from streams.batch import Headers, RawBatch
 from streams.codec import decode_record
 from streams.errors import Mend
@@ -27,6 +28,8 @@ from streams.unreadable import Cause
 #: What a bag can do without: heartbeats and checkpoints are the worker's own business.
 LEFT_OUT = frozenset({"heartbeat", "checkpoints"})
 _POLL_MS = 200
+#: A broker that delivers nothing for so long, though it has more, is given up: the bag ends where it stands.
+STALLED_S = 30.0
 
 
 @dataclass(slots=True)
@@ -50,13 +53,15 @@ def record(
     from_now: bool = False,
     playback: bool = False,
     rule_fingerprint: str | None = None,
+    group: str | None = None,
     stop: threading.Event | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Recorded:
     """Record until the high water of every partition; with ``follow`` or ``seconds`` go on after it.
 
     ``playback``: the header ``cw_arrival_ts`` of a played recording replaces the broker's time, as in the worker's playback
-    mode. Raises :class:`Mend` where the broker or a named topic is not there.
+    mode. ``group``: the worker's consumer group, whose progress the manifest keeps, so that ``verify`` can tell what was
+    lost from what was yet to be decided. Raises :class:`Mend` where the broker or a named topic is not there.
     """
     import kafka
 
@@ -80,7 +85,6 @@ def record(
         homes = [kafka.TopicPartition(name, p) for name in wanted for p in sorted(consumer.partitions_for_topic(name) or ())]
         consumer.assign(homes)
         result.partitions = len(homes)
-        ends = consumer.end_offsets(homes)
         with BagWriter(out, prefix=prefix, cluster_id=cluster, rule_fingerprint=rule_fingerprint) as writer:
             for home in homes:
                 writer.manifest.partitions[home.topic] = max(writer.manifest.partitions.get(home.topic, 0), home.partition + 1)
@@ -88,7 +92,18 @@ def record(
                 if topic_name("registry", prefix) in there:
                     _snapshot(broker, prefix, writer)
                 consumer.seek_to_end(*homes)
-            until = _take(consumer, homes, ends, writer, result, seconds, follow, playback, stop, progress)
+            tape = _Tape(consumer, homes, writer, playback, progress)
+            signals = topic_name("signals", prefix)
+            until = None
+            try:
+                if follow or seconds is not None:
+                    result.stopped_by = tape.follow(seconds, stop)
+                # Asked before the ends are: what was finished then is in what is read.
+                if group is not None and signals in wanted:
+                    writer.manifest.committed = _committed(broker, group, signals)
+                until = tape.to_the_ends()
+            except KeyboardInterrupt:
+                result.stopped_by = "interrupt"
             writer.close(until=None if playback else until)
         result.records = dict(writer.manifest.counts)
     finally:
@@ -96,43 +111,55 @@ def record(
     return result
 
 
-def _take(
-    consumer: Any,
-    homes: list[Any],
-    ends: dict[Any, int],
-    writer: BagWriter,
-    result: Recorded,
-    seconds: float | None,
-    follow: bool,
-    playback: bool,
-    stop: threading.Event,
-    progress: Callable[[int], None] | None,
-) -> int | None:
-    began = time.monotonic()
-    total, complete_at = 0, None
+def _committed(broker: str, group: str, topic: str) -> dict[str, int]:
+    progress = GroupProgress(broker, group)
     try:
-        while True:
-            asked = int(time.time() * 1000)
-            polled = consumer.poll(timeout_ms=_POLL_MS, max_records=10_000)
-            for home, messages in sorted(polled.items()):
-                writer.write(_batch(home.topic, home.partition, messages, playback))
-                total += len(messages)
-            if progress is not None and polled:
-                progress(total)
-            if not polled:
-                # Whatever the broker accepted before it was asked has been read.
-                complete_at = asked
-            if stop.is_set():
-                result.stopped_by = "interrupt"
-                return complete_at
-            if seconds is not None and time.monotonic() - began >= seconds:
-                result.stopped_by = "seconds"
-                return complete_at
-            if not follow and seconds is None and all(consumer.position(home) >= ends[home] for home in homes):
-                return complete_at
-    except KeyboardInterrupt:
-        result.stopped_by = "interrupt"
-        return complete_at
+        return {f"{name}/{part}": offset for (name, part), offset in sorted(progress.committed([topic]).items())}
+    finally:
+        progress.close()
+
+
+class _Tape:
+    """Reads the assigned partitions into the writer."""
+
+    def __init__(
+        self, consumer: Any, homes: list[Any], writer: BagWriter, playback: bool, progress: Callable[[int], None] | None
+    ) -> None:
+        self._consumer, self._homes, self._writer, self._playback, self._progress = consumer, homes, writer, playback, progress
+        self._total = 0
+
+    def _poll(self) -> None:
+        polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=10_000)
+        for home, messages in sorted(polled.items()):
+            self._writer.write(_batch(home.topic, home.partition, messages, self._playback))
+            self._total += len(messages)
+        if self._progress is not None and polled:
+            self._progress(self._total)
+
+    def follow(self, seconds: float | None, stop: threading.Event) -> str:
+        """Read what comes until the seconds are over, ``stop`` or Ctrl-C; which of them it was."""
+        began = time.monotonic()
+        try:
+            while not stop.is_set():
+                self._poll()
+                if seconds is not None and time.monotonic() - began >= seconds:
+                    return "seconds"
+        except KeyboardInterrupt:
+            pass
+        return "interrupt"
+
+    def to_the_ends(self) -> int | None:
+        """Read up to the ends the partitions have now; the time of asking, or None where the broker stopped answering."""
+        asked = int(time.time() * 1000)
+        ends = self._consumer.end_offsets(self._homes)
+        reached, moved_at = -1, time.monotonic()
+        while any(self._consumer.position(home) < ends[home] for home in self._homes):
+            self._poll()
+            if self._total != reached:
+                reached, moved_at = self._total, time.monotonic()
+            elif time.monotonic() - moved_at > STALLED_S:
+                return None
+        return asked
 
 
 def _batch(topic: str, partition: int, messages: list[Any], playback: bool) -> RawBatch:

@@ -52,6 +52,9 @@ class Manifest(Struct, kw_only=True):
     registry_revision: int = 0
     #: Partitions per topic where the recording knows them (a topic may have partitions without a record).
     partitions: dict[str, int] = {}
+    #: Per partition of ``city.signals`` ("city.signals/3"): the next record that the worker's group had yet to finish when the
+    #: recording ended. What is decided from there on may not have been written any more.
+    committed: dict[str, int] = {}
     origin: str | None = None
     segments: list[Segment] = []
 

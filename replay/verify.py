@@ -158,9 +158,10 @@ class Verification:
 
     # --- signals -------------------------------------------------------------------------------------------------------------
 
-    def _records(self, batches: Iterable[RawBatch]) -> Iterator[tuple[bytes, Signal | Control]]:
+    def _records(self, batches: Iterable[RawBatch]) -> Iterator[tuple[int, bytes, Signal | Control]]:
+        """Offset, body and record of whatever can be read."""
         for batch in batches:
-            for value in batch.values:
+            for offset, value in zip(batch.offsets, batch.values, strict=True):
                 if value is None:
                     continue
                 record: Signal | Control | Cause = (
@@ -169,14 +170,14 @@ class Verification:
                 if isinstance(record, Cause):
                     self.verified.unreadable += 1
                 else:
-                    yield value, record
+                    yield offset, value, record
 
     def _read_told(self) -> dict[Home, _Told]:
         told: dict[Home, _Told] = {}
         for topic, partition in self._homes:
             if topic != self._signals_topic:
                 continue
-            for value, record in self._records(self._recording.read(topic, partition)):
+            for _, value, record in self._records(self._recording.read(topic, partition)):
                 source = record.source
                 one = told.setdefault((source.topic, source.partition), _Told())
                 one.last = max(one.last, record.arrival_ts)
@@ -264,24 +265,31 @@ class Verification:
     # --- incidents -----------------------------------------------------------------------------------------------------------
 
     def _incidents(self) -> None:
-        decided: dict[tuple[str, int], bytes] = {}
-        for topic, partition in self._homes:
-            if topic == self._signals_topic:
-                self._decide(self._recording.read(topic, partition), decided)
+        decided: dict[tuple[str, int], tuple[bytes, bool]] = {}
+        for home in self._homes:
+            if home[0] == self._signals_topic:
+                self._decide(home, decided)
         recorded = self._recorded_incidents()
         self.verified.incidents = len(recorded)
         for key in sorted({*recorded, *decided}):
             name = f"{key[0]} revision {key[1]}"
             if key not in decided:
                 self.verified.differences.append(Difference("extra", "incident", name, "city.incidents"))
-            elif key not in recorded:
+                continue
+            again, finished = decided[key]
+            if key in recorded:
+                if recorded[key] != again:
+                    self._differ("incident", name, "city.incidents", recorded[key], again)
+            elif finished:
                 self.verified.differences.append(Difference("missing", "incident", name, "city.incidents"))
-            elif recorded[key] != decided[key]:
-                self._differ("incident", name, "city.incidents", recorded[key], decided[key])
+            else:
+                self.verified.beyond += 1
 
-    def _decide(self, batches: Iterable[RawBatch], decided: dict[tuple[str, int], bytes]) -> None:
+    def _decide(self, home: Home, decided: dict[tuple[str, int], tuple[bytes, bool]]) -> None:
+        """Every revision out of one partition of ``city.signals``, and whether the worker was done with its record."""
+        finished = self._recording.manifest.committed.get(f"{home[0]}/{home[1]}")
         cities: Cities | None = None
-        for _, record in self._records(batches):
+        for offset, _, record in self._records(self._recording.read(*home)):
             if cities is None:
                 revision = record.registry_revision
                 start = self._recording.manifest.registry_revision if revision is None else revision
@@ -291,7 +299,7 @@ class Verification:
             elif isinstance(record, Control) and record.control == "rules":
                 cities.offer(rules=self._book(record.fingerprint or ""))
             for incident in cities.process([record]):
-                decided[(incident.incident_id, incident.revision)] = encode(incident)
+                decided[(incident.incident_id, incident.revision)] = (encode(incident), finished is None or offset < finished)
 
     def _recorded_incidents(self) -> dict[tuple[str, int], bytes]:
         start = topic_name("incidents", self._prefix)

@@ -169,6 +169,7 @@ def verified(storm: Storm, name: str, folder: Path, capsys: pytest.CaptureFixtur
     bag = folder / "storm.bag"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CITYWATCH_TOPIC_PREFIX", storm.groups[name].prefix)
+        environment.setenv("CITYWATCH_GROUP", storm.groups[name].name)
         assert citywatch.main(["replay", "record", str(bag), "--broker", storm.broker]) == 0
         capsys.readouterr()
         citywatch.main(["replay", "verify", str(bag), "--json"])

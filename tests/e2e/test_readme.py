@@ -50,7 +50,7 @@ def clean_environment(**extra: str) -> dict[str, str]:
 def run(words: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     assert words[0] == "citywatch", words
     done = subprocess.run(
-        [*CITYWATCH, *words[1:]], cwd=cwd, env=clean_environment(**environment), capture_output=True, text=True, timeout=180,
+        [*CITYWATCH, *words[1:]], cwd=cwd, env=clean_environment(**environment), capture_output=True, text=True, timeout=900,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

@@ -81,6 +81,7 @@ class Live:
     def command(self, *words: str) -> int:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("CITYWATCH_TOPIC_PREFIX", self.prefix)
+            environment.setenv("CITYWATCH_GROUP", self.group.name)
             return citywatch.main(["replay", *words])
 
     def alone(self, told: dict[str, set[str]]) -> set[str]:

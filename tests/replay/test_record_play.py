@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import confluent_kafka
 import pytest
 
 from replay.bag import BagWriter
+from replay.group import GroupProgress
 from replay.opening import open_recording
-from replay.play import GroupLag, Player
+from replay.play import Player
 from replay.record import record
 from streams.batch import RawBatch
 from streams.codec import encode
@@ -73,9 +75,9 @@ def test_a_speed_ends_after_the_seconds_it_was_given(tmp_path: Path, broker: str
 def test_a_group_that_never_read_is_behind_by_everything(tmp_path: Path, broker: str) -> None:
     with Producer(broker) as producer:
         Player(bag(tmp_path / "a"), broker, producer, group=None).run()
-    lag = GroupLag(broker, "nobody")
+    lag = GroupProgress(broker, "nobody")
     try:
-        assert lag.records([READINGS, FIXES]) == 120
+        assert lag.behind([READINGS, FIXES]) == 120
     finally:
         lag.close()
 
@@ -115,6 +117,24 @@ def test_recording_for_some_seconds_ends_in_good_order(tmp_path: Path, broker: s
     recorded = record(broker, tmp_path / "b", topics=[READINGS], seconds=0.1)
     assert recorded.stopped_by == "seconds"
     assert open_recording(tmp_path / "b").manifest.counts == {}
+
+
+def test_the_progress_of_the_group_is_kept(tmp_path: Path) -> None:
+    with EmbeddedBroker({"city.signals": 2, READINGS: 1}) as embedded:
+        with Producer(embedded.bootstrap) as producer:
+            for _ in range(5):
+                producer.send("city.signals", b"{}", key="340100")
+            producer.flush_acknowledged()
+        (place,) = {(one.partition, one.offset) for one in read_topic(embedded.bootstrap, "city.signals") if one.offset == 3}
+        consumer = confluent_kafka.Consumer({"bootstrap.servers": embedded.bootstrap, "group.id": "workers"})
+        home = confluent_kafka.TopicPartition("city.signals", place[0], 3)
+        consumer.commit(offsets=[home], asynchronous=False)
+        consumer.close()
+        record(embedded.bootstrap, tmp_path / "b", group="workers")
+        record(embedded.bootstrap, tmp_path / "c", group="others")
+        record(embedded.bootstrap, tmp_path / "d", group="workers", topics=[READINGS])
+    kept = [open_recording(tmp_path / name).manifest.committed for name in "bcd"]
+    assert kept == [{f"city.signals/{place[0]}": 3}, {}, {}]
 
 
 def test_an_unknown_topic_is_named(tmp_path: Path, broker: str) -> None:

@@ -151,7 +151,7 @@ def test_a_mute_in_the_recording_keeps_its_signals_from_becoming_incidents(tmp_p
 # --- verify: what a worker would have left in city.signals and city.incidents ------------------------------------------------
 
 
-def live_bag(path: Path, rules: RuleBook, *, spoil: str = "") -> Path:
+def live_bag(path: Path, rules: RuleBook, *, spoil: str = "", committed: int | None = None) -> Path:
     """A bag with inputs, signals and incidents, as a recorder would have taken it from a worker's topics."""
     source = open_recording(folder(path.with_name(path.name + "-in"), gas()))
     one = _Listening(source, rules)
@@ -170,6 +170,8 @@ def live_bag(path: Path, rules: RuleBook, *, spoil: str = "") -> Path:
         bodies.append(bodies[-1])
     with BagWriter(path, rule_fingerprint=rules.fingerprint) as writer:
         writer.registry(source.registry())
+        if committed is not None:
+            writer.manifest.committed["city.signals/0"] = committed
         for home in source.partitions():
             for batch in source.read(*home):
                 writer.write(batch)
@@ -218,6 +220,14 @@ def test_repetitions_are_no_difference(tmp_path: Path, rules: RuleBook) -> None:
 def test_what_was_lost_or_altered_is_listed(tmp_path: Path, rules: RuleBook, spoil: str, kind: str, what: str) -> None:
     found = verified(tmp_path, rules, spoil)
     assert (kind, what) in {(one.kind, one.what) for one in found.differences}
+
+
+def test_what_the_worker_had_yet_to_decide_is_not_lost(tmp_path: Path, rules: RuleBook) -> None:
+    """A worker ends between two of its stages: signals are in the log that nobody has made incidents of yet."""
+    early = verify(open_recording(live_bag(tmp_path / "early", rules, spoil="lost revision", committed=0)), [rules])
+    assert (early.same, early.beyond) == (True, 1)
+    late = verify(open_recording(live_bag(tmp_path / "late", rules, spoil="lost revision", committed=10**6)), [rules])
+    assert [(one.kind, one.what) for one in late.differences] == [("missing", "incident")]
 
 
 def test_an_altered_value_is_named_with_both_sides(tmp_path: Path, rules: RuleBook) -> None:
