@@ -76,8 +76,7 @@ async def citywatch(clock: Clock, bootstrap: str, topic: str) -> None:
     stage = DetectStage(TOPIC, 0, two_rules(), registry())
     settings = Settings()
     options = TransportOptions(fetch_wait_ms=settings.fetch_wait_ms, batch_records=settings.batch_records)
-    folder = tempfile.TemporaryDirectory(prefix="citywatch-bench-")
-    app = make_app(f"bench-{uuid.uuid4()}", bootstrap, options=options, datadir=folder.name)
+    app = make_app(f"bench-{uuid.uuid4()}", bootstrap, options=options)
     waiting: list[Any] = []
 
     async def detect(stream: Any) -> None:

@@ -119,6 +119,14 @@ def release(event: Any) -> None:
     event.message.value = None
 
 
+class App(faust.App):
+    """Faust's app without a trace on the disk: its directories would be made in whatever folder it is started from, where a
+    service may not write."""
+
+    def _create_directories(self) -> None:
+        """Tables live elsewhere (:class:`NoTables`), so nothing would ever be in them."""
+
+
 def make_app(app_id: str, broker: str, *, options: TransportOptions | None = None, **settings: Any) -> faust.App:
     """A Faust app on this transport, with the settings that matter for batches and for brokers without admin calls.
 
@@ -145,7 +153,7 @@ def make_app(app_id: str, broker: str, *, options: TransportOptions | None = Non
         "web_enabled": False,
         "debug": False,
     }
-    app = faust.App(app_id, **{**chosen, **settings})
+    app = App(app_id, **{**chosen, **settings})
     if options is not None:
         cast(BatchTransport, app.transport).options = options
     return app
