@@ -16,6 +16,7 @@ venv: .venv/installed ## prepare .venv: every package pinned and hashed in requi
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m detectors.warm
 	@touch $@
 
 .PHONY: demo

@@ -31,6 +31,7 @@ from typing import Any
 import faust
 
 from detectors.rulebook import RuleBook
+from detectors.warm import warm
 from streams.errors import Mend
 from streams.kafka import LogReader, NotAcknowledged, Producer
 from streams.registry import Registry
@@ -66,6 +67,7 @@ def run_worker(settings: Settings, *, ready: Callable[[int], None] | None = None
     """
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("citywatch.librdkafka").setLevel(logging.ERROR)
+    warm()
     return asyncio.run(_main(settings, ready))
 
 
