@@ -4,7 +4,8 @@
 and become incidents. An independent consumer of the incident topics takes the time from the arrival of the deciding record
 (``updated_ts`` of the opened revision) to when the incident is written in its level's topic, and to when the consumer holds it.
 The feeder's records wait 5 ms for company, as with librdkafka's and Java's producers by default; the embedded broker answers
-a fetch with one produced batch a partition, so without that it would be asked for each record by itself. Two relays (consume, produce, nothing between) carry as many records a second from a topic over a second one into a third.
+a fetch with one produced batch a partition, so without that it would be asked for each record by itself.
+Two relays (consume, produce, nothing between) carry as many records a second from a topic over a second one into a third.
 """
 
 from __future__ import annotations
