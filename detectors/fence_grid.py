@@ -1,10 +1,11 @@
-"""Which areas hold which points: a grid of full and edge cells, tested by a numpy ray cast.
+"""Which areas hold which points: a grid of full and edge cells, tested by a ray cast.
 
 Each area is cut at the lines of one grid by shapely, once. A cell lies wholly inside an area (then its points need no test), or
 the area's border runs through it; then the cell keeps the few border pieces of the area *clipped to the cell*, and a ray
 to the east over those pieces alone decides. Clipping makes holes and several parts right without a word about them, and makes
 the test's cost independent of how many vertices the whole area has.
 
+Points are asked for by a compiled loop (:mod:`detectors.fence_rays`), or by the numpy steps below, which say the same.
 Agrees with ``shapely.contains_xy`` except within about a millimetre of a border, where either answer is right.
 """
 
@@ -18,6 +19,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from detectors.compiled import AVAILABLE
+from detectors.fence_rays import hits
 from streams.batch import Bool, Float64
 
 #: Bounds of memory and of building time, not of correctness: cells of the grid, and (cell, area) pairs aimed at per area.
@@ -55,6 +58,7 @@ class FenceGrid:
         builder.finish()
         nowhere = np.empty(0)
         self._last: tuple[tuple[Float64, Float64], tuple[Index, Index]] = (nowhere, nowhere), (_NONE, _NONE)
+        self._ask(nowhere, nowhere)  # compiles now what the first fix would wait for
 
     def _lay(self, areas: Sequence[Any]) -> None:
         """Origin, size and number of cells: square in metres, about PAIRS_PER_FENCE cells to an area's bounding box."""
@@ -111,6 +115,13 @@ class FenceGrid:
         return answer
 
     def _ask(self, lon: Float64, lat: Float64) -> tuple[Index, Index]:
+        if AVAILABLE:
+            box = (self.west, self.south, self.width, self.height)
+            shape = (self.columns, self.rows, STRIPS)
+            return hits(lon, lat, box, shape, (self._full_from, self._full_area), (self._edge_from, self._edges))
+        return self._ask_in_numpy(lon, lat)
+
+    def _ask_in_numpy(self, lon: Float64, lat: Float64) -> tuple[Index, Index]:
         cell, strip = self._place(lon, lat)
         hit = np.concatenate([self._covering(cell), self._crossing(lon, lat, strip)])
         hit.sort(kind="stable")  # two runs in order: a merge

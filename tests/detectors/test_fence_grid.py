@@ -40,6 +40,24 @@ def test_equals_shapely_for_random_areas_with_holes_and_parts_away_from_borders(
         assert np.array_equal(ours[clear, number], shapely.contains_xy(area, lon, lat)[clear])
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 9))
+def test_the_compiled_loop_and_numpy_say_the_same_of_every_point(seed, count):
+    rng = np.random.default_rng(seed)
+    areas = [random_area(rng) for _ in range(count)]
+    grid = FenceGrid(areas)
+    lon, lat = rng.uniform(116.8, 117.2, 300), rng.uniform(31.6, 32.0, 300)
+    # Borders, lines of the grid, its outer lines, and what is no place.
+    corners = [shapely.get_coordinates(area)[:20] for area in areas]
+    lines = grid.west + grid.width * np.arange(6), grid.south + grid.height * np.arange(6)
+    odd = np.array([[np.nan, 31.8], [117.0, np.inf], [1e308, -1e308], [grid.west + grid.columns * grid.width, grid.south]])
+    asked = np.concatenate([np.c_[lon, lat], *corners, np.c_[lines], odd])
+    with np.errstate(invalid="ignore", over="ignore"):
+        compiled = grid._ask(asked[:, 0].copy(), asked[:, 1].copy())
+        plain = grid._ask_in_numpy(asked[:, 0], asked[:, 1])
+    assert [hits.tolist() for hits in compiled] == [hits.tolist() for hits in plain]
+
+
 def test_a_point_in_a_hole_is_outside():
     ring = shapely.box(0, 0, 3, 3).difference(shapely.box(1, 1, 2, 2))
     assert FenceGrid([ring]).inside(np.array([1.5, 0.5]), np.array([1.5, 0.5])).tolist() == [False, True]
