@@ -13,30 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.compiled import compiled
+from detectors.fence_cells import Cells, Frame
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[Any]
 
 
 @compiled
-def hits(
-    lon: Floats,
-    lat: Floats,
-    box: tuple[float, float, float, float],
-    shape: tuple[int, int, int],
-    full: tuple[Numbers, Numbers],
-    edge: tuple[Numbers, Floats],
-) -> tuple[Numbers, Numbers]:
-    """(point, area) of every hit, by point, then area.
-
-    ``box``: west and south of the grid, width and height of a cell. ``shape``: columns, rows, strips of a cell. ``full``: where
-    the entries of each cell begin, and the area of each. ``edge``: where those of each strip begin, and the border pieces: x at
-    the lower end, low, high, degrees east per degree north, area.
-    """
-    west, south, width, height = box
-    columns, rows, strips = shape
-    full_from, full_area = full
-    edge_from, edges = edge
+def hits(lon: Floats, lat: Floats, frame: Frame, strips: int, cells: Cells) -> tuple[Numbers, Numbers]:
+    """(point, area) of every hit, by point, then area; ``strips``: of a cell."""
+    west, south, width, height, columns, rows = frame
+    full_from, full_area, edge_from, edges = cells
     n = len(lon)
     cell, strip = np.empty(n, np.int64), np.empty(n, np.int64)
     room = 0

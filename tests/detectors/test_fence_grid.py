@@ -40,6 +40,27 @@ def test_equals_shapely_for_random_areas_with_holes_and_parts_away_from_borders(
         assert np.array_equal(ours[clear, number], shapely.contains_xy(area, lon, lat)[clear])
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8))
+def test_borders_that_run_along_the_lines_of_the_grid_and_meet_in_its_corners(seed, count):
+    rng = np.random.default_rng(seed)
+    areas = []
+    for _ in range(count):
+        corners = rng.integers(0, 8, (int(rng.integers(1, 6)), 2)).astype(float)
+        boxes = [shapely.box(x, y, x + rng.integers(1, 5), y + rng.integers(1, 5)) for x, y in corners]
+        whole = shapely.union_all(boxes[::2])
+        areas.append(whole.difference(shapely.union_all(boxes[1::2])))
+    lon, lat = rng.uniform(-1, 13, 300), rng.uniform(-1, 13, 300)
+    # On the lines themselves, where they are no border.
+    lon, lat = np.r_[lon, np.round(lon), lon], np.r_[lat, lat, np.round(lat * 4) / 4]
+    ours = np.zeros((len(lon), count), dtype=bool)
+    ours[FenceGrid(areas).query(lon, lat)] = True
+    for number, area in enumerate(areas):
+        clear = shapely.distance(shapely.boundary(area), shapely.points(lon, lat)) > 1e-8
+        clear |= area.is_empty
+        assert np.array_equal(ours[clear, number], shapely.contains_xy(area, lon, lat)[clear])
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 9))
 def test_the_compiled_loop_and_numpy_say_the_same_of_every_point(seed, count):
@@ -49,8 +70,15 @@ def test_the_compiled_loop_and_numpy_say_the_same_of_every_point(seed, count):
     lon, lat = rng.uniform(116.8, 117.2, 300), rng.uniform(31.6, 32.0, 300)
     # Borders, lines of the grid, its outer lines, and what is no place.
     corners = [shapely.get_coordinates(area)[:20] for area in areas]
-    lines = grid.west + grid.width * np.arange(6), grid.south + grid.height * np.arange(6)
-    odd = np.array([[np.nan, 31.8], [117.0, np.inf], [1e308, -1e308], [grid.west + grid.columns * grid.width, grid.south]])
+    lines = grid.frame.west + grid.frame.width * np.arange(6), grid.frame.south + grid.frame.height * np.arange(6)
+    odd = np.array(
+        [
+            [np.nan, 31.8],
+            [117.0, np.inf],
+            [1e308, -1e308],
+            [grid.frame.west + grid.frame.columns * grid.frame.width, grid.frame.south],
+        ]
+    )
     asked = np.concatenate([np.c_[lon, lat], *corners, np.c_[lines], odd])
     with np.errstate(invalid="ignore", over="ignore"):
         compiled = grid._ask(asked[:, 0].copy(), asked[:, 1].copy())
@@ -98,5 +126,6 @@ def test_a_city_sized_border_of_many_vertices_is_cut_piece_by_piece():
 @pytest.mark.parametrize("x", [0.0, 0.25, 0.5, 0.75])
 def test_points_on_grid_lines_inside_an_area_are_inside(x):
     grid = FenceGrid([shapely.box(-1, -1, 1, 1).union(shapely.box(2, -1, 4, 1))])
-    lines = np.array([grid.west + k * grid.width for k in range(1, grid.columns) if -1 < grid.west + k * grid.width < 1])
+    west, _, width, _, columns, _ = grid.frame
+    lines = np.array([west + k * width for k in range(1, columns) if -1 < west + k * width < 1])
     assert grid.inside(lines, np.full(len(lines), x)).all()
