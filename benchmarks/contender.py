@@ -67,12 +67,14 @@ def warm() -> None:
 async def citywatch(clock: Clock, bootstrap: str, topic: str) -> None:
     """Faust agent on ``citywatch://``: decode, quality gate, threshold and robust z; acknowledged late, once a second."""
     from benchmarks.readings import TOPIC, registry, two_rules
+    from detectors.warm import warm
     from streams.batch import RawBatch
     from streams.records import Signal
     from streams.transport import BatchSchema, TransportOptions, make_app, release
     from topologies.detect import DetectStage
     from topologies.settings import Settings
 
+    warm()  # as a worker does before it asks for partitions
     stage = DetectStage(TOPIC, 0, two_rules(), registry())
     settings = Settings()
     options = TransportOptions(fetch_wait_ms=settings.fetch_wait_ms, batch_records=settings.batch_records)

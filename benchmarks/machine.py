@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "orjson", "msgspec", "numpy", "shapely")
+PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "orjson", "msgspec", "numpy", "numba", "shapely")
 
 
 def processor() -> str:
