@@ -12,24 +12,21 @@ bits** of both, because what a worker decides must not depend on where it runs. 
 
 Compiled code is cached beside the source, under ``NUMBA_CACHE_DIR`` where that is set, else in the user's cache directory.
 Compiling takes seconds, reading the cache a tenth of one; ``python -m detectors.warm`` fills it, as ``make venv`` and the image
-do, and a worker does it before it asks for partitions.
+do, and a worker does it before it asks for partitions. numba itself is imported with the first call, because reading rules or
+answering ``--help`` needs none of it.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-numba: Any
-try:
-    import numba
-except ImportError:
-    numba = None
-
 #: Whether loops are compiled in this process; detectors take the numpy way where not.
-AVAILABLE: bool = numba is not None and not numba.config.DISABLE_JIT
+AVAILABLE: bool = importlib.util.find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 
 def compiled(function: F) -> F:
@@ -43,13 +40,40 @@ def compiled(function: F) -> F:
     ...         found += one
     ...     return found
     >>> import numpy as np
-    >>> total(np.array([0.5, 0.25]))
+    >>> float(total(np.array([0.5, 0.25])))
     0.75
     """
-    if not AVAILABLE:
-        return function
-    try:
-        made: F = numba.njit(function, cache=True, error_model="numpy")
-    except RuntimeError:  # no folder to keep compiled code in: each process compiles its own
-        made = numba.njit(function, error_model="numpy")
-    return made
+    return cast(F, _Loop(function)) if AVAILABLE else function
+
+
+class _Loop:
+    """A function that numba is asked for when it is first called."""
+
+    waiting: ClassVar[list[_Loop]] = []
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.__doc__, self.__name__, self.__module__ = function.__doc__, function.__name__, function.__module__
+        self._made: Callable[..., Any] | None = None
+        _Loop.waiting.append(self)
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._made is None:
+            _meet_numba()
+        return self._made(*arguments)  # type: ignore[misc]
+
+
+def _meet_numba() -> None:
+    """Hand every waiting function to numba. A compiled function finds those it calls by their names in its module, where they
+    must be numba's by the time it is compiled; that is at its own first call."""
+    import numba
+
+    new, _Loop.waiting = _Loop.waiting, []
+    for loop in new:
+        try:
+            loop._made = numba.njit(loop.function, cache=True, error_model="numpy")
+        except RuntimeError:  # no folder to keep compiled code in: each process compiles its own
+            loop._made = numba.njit(loop.function, error_model="numpy")
+    for loop in new:
+        names: dict[str, Any] = loop.function.__globals__
+        names.update({name: held._made for name, held in names.items() if isinstance(held, _Loop) and held._made is not None})
