@@ -108,6 +108,10 @@ class Columns:
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name]
 
+    def all(self) -> tuple[NDArray[Any], ...]:
+        """The arrays in the order they were named, as a compiled loop takes them; until the next growth or restoring."""
+        return tuple(self._arrays.values())
+
     def grow(self, size: int) -> None:
         """Room for slots 0 … size-1. Capacity doubles, so that growth costs nothing per row."""
         held = len(next(iter(self._arrays.values()))) if self._arrays else size

@@ -16,39 +16,20 @@ Do not use it where a standard gives a number (:mod:`detectors.threshold`), nor 
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import Columns, Detector, Measures, Params, register
-from detectors.robust_z_rows import by_rows
+from detectors import compiled
+from detectors import robust_z_kernel as kernel
+from detectors.base import Columns, Detector, Measures, Params, Series, register
 from detectors.small import bounded
 from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 
-_HOUR_MS = 3_600_000
-#: An hour of the profile follows about the last two hundred rows it saw, at 5-minute sampling two and a half weeks.
-_PROFILE_ROWS = 200.0
-#: Of Gaussian noise one row in a hundred is beyond 3.2 scales. Where that row lies further out than this many, the tail is
-#: what is usual and the scale follows it, or signals that spike by nature would be unusual all day.
-_TAIL_SCALES = 4.0
-_TAIL_STEP = 0.05
-#: From this row on clipping holds; before it there is no scale worth clipping by.
-_FIRST_ROWS = 8
-#: Rounds of fewer rows than this are quicker row by row.
-_NARROW = 32
-
-
-class Constants(NamedTuple):
-    """What is fixed of the method, for both ways to reckon it."""
-
-    tail_scales: float
-    tail_step: float
-    first_rows: int
-    profile_rows: float
-
-
-_CONSTANTS = Constants(_TAIL_SCALES, _TAIL_STEP, _FIRST_ROWS, _PROFILE_ROWS)
+#: What the compiled loop takes for a profile where there is none.
+_NO_PROFILE = (np.zeros((0, 24)), np.zeros((0, 24), dtype=np.uint16))
 
 
 class RobustZParams(Params, frozen=True):
@@ -76,6 +57,21 @@ class RobustZ(Detector[RobustZParams]):
     streams: ClassVar[frozenset[str]] = frozenset({"sensor", "vehicle", "video"})
     Params: ClassVar[type[Params]] = RobustZParams
     repeats: ClassVar[bool] = True
+    compiled: ClassVar[bool] = True
+
+    def __init__(self, params: RobustZParams, series: Sequence[Series]) -> None:
+        super().__init__(params, series)
+        #: What :func:`detectors.robust_z_kernel.rows` takes first, in its order and of its types.
+        self._fixed = (
+            int(params.warmup),
+            float(params.memory),
+            float(params.freeze),
+            float(params.clip),
+            int(params.adopt_after),
+            float(params.floor),
+            {"both": 0, "above": 1, "below": -1}[params.side],
+            params.season == "day",
+        )
 
     def columns(self) -> Columns:
         kinds: dict[str, tuple[object, object] | tuple[object, object, tuple[int, ...]]] = {
@@ -98,48 +94,36 @@ class RobustZ(Detector[RobustZParams]):
         n = len(batch)
         if column is None:
             return Measures(np.full(n, np.nan))
-        # Beyond 1e150 differences and squares leave the range of numbers; no quantity of a city is there.
-        known = np.abs(column) < 1e150
-        if known.all():
-            return self._whole(batch.slot, batch.ts, column)
-        rows = np.flatnonzero(known)
-        part = self._whole(batch.slot[rows], batch.ts[rows], column[rows])
-        measure, expected, score = (np.full(n, np.nan) for _ in range(3))
-        assert part.expected is not None and part.score is not None
-        measure[rows], expected[rows], score[rows] = part.measure, part.expected, part.score
-        return Measures(measure, expected, score, self._explain(column, expected, measure))
+        told = self._reckon(batch, column, good=False)
+        return Measures(told[0], told[1], told[2], Sentence(column, told[1], told[0]))
 
     def teach(self, batch: Batch) -> None:
         """Rows known to be good are learned however far away they are, clipped as others."""
         column = batch.columns.get(self.params.column)
         if column is not None:
-            known = np.flatnonzero(np.abs(column) < 1e150)
-            for piece in rounds(batch.slot[known]):
-                rows = known[piece]
-                self._round(batch.slot[rows], batch.ts[rows], column[rows], good=True)
+            self._reckon(batch, column, good=True)
 
-    def _whole(self, slot: Int32, ts: Int64, x: Float64) -> Measures:
-        """Rows of any slots: in numpy where rounds are wide, row by row where they are narrow."""
-        pieces = rounds(slot)
-        if len(slot) <= _NARROW * len(pieces):
-            hours = ((ts // _HOUR_MS) % 24).tolist() if self.params.season == "day" else None
-            found = by_rows(self.state, self.params, _CONSTANTS, slot.tolist(), hours, x.tolist())
-            measure, expected, score = (np.array(column, dtype=np.float64) for column in found)
-        elif len(pieces) == 1:
-            measure, expected, score = self._round(slot, ts, x)
-        else:
-            measure, expected, score = (np.empty(len(slot)) for _ in range(3))
-            for rows in pieces:
-                measure[rows], expected[rows], score[rows] = self._round(slot[rows], ts[rows], x[rows])
-        return Measures(measure, expected, score, self._explain(x, expected, measure))
+    def _reckon(self, batch: Batch, column: Float64, good: bool) -> Float64:
+        """(measure, expected, score) of rows of any slots in the order of the log: shape (3, rows)."""
+        told = np.empty((3, len(batch)))
+        if compiled.AVAILABLE:
+            held = (*self.state.all(), *_NO_PROFILE)[:10]
+            kernel.rows(*self._fixed, good, batch.slot, batch.ts, column, told, *held)
+            return told
+        told.fill(np.nan)
+        known = np.flatnonzero(np.abs(column) < kernel.LARGEST)
+        for piece in rounds(batch.slot[known]):
+            some = known[piece]
+            told[:, some] = self._round(batch.slot[some], batch.ts[some], column[some], good)
+        return told
 
-    def _round(self, slot: Int32, ts: Int64, x: Float64, good: bool = False) -> tuple[Float64, Float64, Float64]:
+    def _round(self, slot: Int32, ts: Int64, x: Float64, good: bool) -> tuple[Float64, Float64, Float64]:
         state, params = self.state, self.params
         rows = state["rows"][slot]
         centre = state["centre"][slot]
         step = state["step"][slot]
         scale = np.maximum(state["scale"][slot], np.maximum(step * 0.5, params.floor))
-        hour = (ts // _HOUR_MS) % 24 if params.season == "day" else None
+        hour = (ts // kernel.HOUR_MS) % 24 if params.season == "day" else None
         expected = centre if hour is None else centre + state["profile"][slot, hour]
         away = x - expected
         size = np.abs(away)
@@ -147,10 +131,10 @@ class RobustZ(Detector[RobustZParams]):
         digits = np.abs(centre) * 1e-12
         scale = np.maximum(scale, digits)
         # The tail widens what is usual to judge by; what is learned is still clipped by the narrow scale.
-        wide = np.maximum(scale, state["tail"][slot] / _TAIL_SCALES)
+        wide = np.maximum(scale, state["tail"][slot] / kernel.TAIL_SCALES)
         judged = wide > np.maximum(digits * 1.01, 1e-300)
         with np.errstate(over="ignore"):
-            z = np.minimum(np.divide(size, wide, out=np.zeros_like(size), where=judged), 1e12)
+            z = np.minimum(np.divide(size, wide, out=np.zeros_like(size), where=judged), kernel.MOST)
         warm = rows >= params.warmup
         beyond = warm & (z > params.freeze) & (not good)
         self._learn(slot, x, away, size, scale, rows, beyond, hour)
@@ -158,7 +142,7 @@ class RobustZ(Detector[RobustZParams]):
         measure = np.where(warm, measure, np.nan)
         score = measure / (np.abs(measure) + params.freeze)
         if params.side != "both":
-            score = np.maximum(score, 0.0)
+            score = np.where(score < 0, 0.0, score)
         return measure, expected, score
 
     def _learn(
@@ -175,7 +159,7 @@ class RobustZ(Detector[RobustZParams]):
         state, params = self.state, self.params
         # The mean of all rows at first, then the exponential mean of the last ones.
         rate = 1.0 / np.minimum(rows + 1.0, params.memory)
-        limit = np.where((rows >= _FIRST_ROWS) & (scale > 0), params.clip * scale, np.inf)
+        limit = np.where((rows >= kernel.FIRST_ROWS) & (scale > 0), params.clip * scale, np.inf)
         learned = np.where(beyond, 0.0, rate)
         state["centre"][slot] += learned * bounded(away, -limit, limit)
         # What a first row is away from is not a deviation: there was no centre yet.
@@ -184,8 +168,8 @@ class RobustZ(Detector[RobustZParams]):
 
         # The size that one row in a hundred exceeds, by small steps up and smaller ones down; it begins at the scale.
         tail = np.maximum(state["tail"][slot], state["scale"][slot])
-        tail = tail * np.where(size > tail, 1 + _TAIL_STEP, 1 - _TAIL_STEP / 99)
-        state["tail"][slot] = np.where(beyond | (rows < _FIRST_ROWS), state["tail"][slot], tail)
+        tail = tail * np.where(size > tail, 1 + kernel.TAIL_STEP, 1 - kernel.TAIL_STEP / 99)
+        state["tail"][slot] = np.where(beyond | (rows < kernel.FIRST_ROWS), state["tail"][slot], tail)
 
         moved = np.abs(x - state["last"][slot])
         steps = (moved > 0) & ~beyond
@@ -197,7 +181,7 @@ class RobustZ(Detector[RobustZParams]):
         state["rows"][slot] = np.where(beyond, rows, np.minimum(rows, 2**30) + 1)
         if hour is not None:
             seen = state["hours"][slot, hour]
-            share = np.where(beyond, 0.0, 1.0 / np.minimum(seen + 2.0, _PROFILE_ROWS))
+            share = np.where(beyond, 0.0, 1.0 / np.minimum(seen + 2.0, kernel.PROFILE_ROWS))
             state["profile"][slot, hour] += share * bounded(away, -limit, limit)
             state["hours"][slot, hour] = np.where(beyond, seen, np.minimum(seen, 60_000) + 1)
         self._regime(slot, x, away, beyond)
@@ -209,6 +193,7 @@ class RobustZ(Detector[RobustZParams]):
         if not beyond.any():
             if held.any():
                 state["beyond"][slot] = 0
+                state["regime"][slot] = 0.0
             return
         run = np.where(beyond, held + 1, 0)
         mean = np.where(held > 0, state["regime"][slot], 0.0)
@@ -218,10 +203,6 @@ class RobustZ(Detector[RobustZParams]):
         state["last"][slot] = np.where(adopt, x, state["last"][slot])
         state["beyond"][slot] = np.where(adopt, 0, run)
         state["regime"][slot] = np.where(adopt, 0.0, mean)
-
-    @staticmethod
-    def _explain(value: Float64, expected: Float64, measure: Float64) -> Sentence:
-        return Sentence(value, expected, measure)
 
 
 class Sentence:
