@@ -12,17 +12,21 @@ is not spoken of.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import Columns, Detector, Measures, Params, register
-from streams.batch import Batch, Bool, Float64, Int32
+from detectors import compiled
+from detectors import stuck_kernel as kernel
+from detectors.base import Columns, Detector, Measures, Params, Series, register
+from detectors.small import beside
+from streams.batch import Batch, Float64, Int32, Int64, rounds
 
-#: What remains of the longest rest after one move: a half after a hundred.
-_FADES = 0.5 ** (1 / 100)
+#: What the compiled loop takes for a history of rests where none is kept.
+_NO_HISTORY = (np.zeros(0), np.zeros(0, dtype=np.int32))
 
 
 class StuckParams(Params, frozen=True):
@@ -46,6 +50,19 @@ class Stuck(Detector[StuckParams]):
     name: ClassVar[str] = "stuck"
     streams: ClassVar[frozenset[str]] = frozenset({"sensor"})
     Params: ClassVar[type[Params]] = StuckParams
+    repeats: ClassVar[bool] = True
+    compiled: ClassVar[bool] = True
+
+    def __init__(self, params: StuckParams, series: Sequence[Series]) -> None:
+        super().__init__(params, series)
+        #: What :func:`detectors.stuck_kernel.rows` takes first, in its order and of its types.
+        self._fixed = (
+            float(params.eps),
+            {"seconds": kernel.SECONDS, "rows": kernel.ROWS, "times": kernel.TIMES}[params.unit],
+            int(params.min_rows),
+            int(params.min_moves),
+            np.array(params.ignore_values, dtype=np.float64),
+        )
 
     def columns(self) -> Columns:
         kinds: dict[str, tuple[object, object]] = {
@@ -62,42 +79,59 @@ class Stuck(Detector[StuckParams]):
         n = len(batch)
         if value is None:
             return Measures(np.full(n, np.nan))
-        slot, ts, state = batch.slot, batch.ts, self.state
-        rest, since = state["rest"][slot], state["since"][slot]
-        with np.errstate(over="ignore", invalid="ignore"):
-            same = np.abs(value - rest) <= self.params.eps
-        rows = np.where(same, np.minimum(state["rows"][slot], 2**30) + 1, 1).astype(np.int32)
+        told = np.empty((4, n))
+        if compiled.AVAILABLE:
+            held = (*self.state.all(), *_NO_HISTORY)[:5]
+            kernel.rows(*self._fixed, batch.slot, batch.ts, value, told, *held)
+        else:
+            told.fill(np.nan)
+            known = np.flatnonzero(np.isfinite(value))
+            for piece in rounds(batch.slot[known]):
+                some = known[piece]
+                told[:, some] = self._round(batch.slot[some], batch.ts[some], value[some]).T
+        return Measures(told[0], explain=Sentence(value, told))
+
+    def _round(self, slot: Int32, ts: Int64, value: Float64) -> Float64:
+        """What :func:`detectors.stuck_kernel.rows` tells of rows of distinct slots, finite ones: shape (rows, 4)."""
+        state, params = self.state, self.params
+        rest, since, before = state["rest"][slot], state["since"][slot], state["rows"][slot]
+        with np.errstate(over="ignore"):
+            same = np.abs(value - rest) <= params.eps
+        rows = np.where(same, np.minimum(before, 2**30) + 1, 1)
         rest = np.where(same, rest, value)
         since = np.where(same, since, ts)
-        if self.params.ignore_values:
-            truth = reduce(np.logical_or, (value == one for one in self.params.ignore_values))
+        if params.ignore_values:
+            truth = reduce(np.logical_or, (value == one for one in params.ignore_values))
             rest = np.where(truth, np.nan, rest)
-            rows = np.where(truth, 0, rows).astype(np.int32)
-        known = np.isfinite(value)
-        whole = bool(known.all())
-        longest = self._learn(slot, rows, known) if self.params.unit == "times" else None
-        told = slot if whole else slot[known]
+            rows = np.where(truth, 0, rows)
         for name, column in (("rest", rest), ("since", since), ("rows", rows)):
-            state[name][told] = column if whole else column[known]
-        if longest is not None:
+            state[name][slot] = column
+        seconds, longest = (ts - since) / 1000.0, np.full(len(slot), np.nan)
+        length = seconds if params.unit == "seconds" else rows.astype(np.float64)
+        if params.unit == "times":
+            longest = self._learn(slot, before, rows)
             length = rows / np.maximum(longest, 1.0)
-        else:
-            length = (ts - since) / 1000.0 if self.params.unit == "seconds" else rows.astype(np.float64)
-        measure = np.where(rows >= self.params.min_rows, length, 0.0)
+        return beside(np.where(rows >= params.min_rows, length, 0.0), rows.astype(np.float64), seconds, longest)
 
-        def explain(i: int) -> str:
-            usual = "" if longest is None else f", until now at most {longest[i]:.0f}"
-            return f"{value[i]:g} unchanged in {rows[i]} readings{usual} over {(ts[i] - since[i]) / 1000.0:.0f} s"
-
-        return Measures(measure if whole else np.where(known, measure, np.nan), explain=explain)
-
-    def _learn(self, slot: Int32, rows: Int32, known: Bool) -> Float64:
+    def _learn(self, slot: Int32, before: Int32, rows: Int32) -> Float64:
         """The longest rest before this one, in rows, NaN where the series moved too seldom; a rest that ended is learned."""
         state = self.state
-        before, longest, moves = state["rows"][slot], state["longest"][slot], state["moves"][slot]
-        ended = known & (rows <= 1) & (before > 0)
+        longest, moves = state["longest"][slot], state["moves"][slot]
+        ended = (rows <= 1) & (before > 0)
         # A rest that was reported counts for twice the longest one and not for itself, so that the next is reported too.
         rest = np.where(moves >= self.params.min_moves, np.minimum(before, 2 * longest), before)
-        state["longest"][slot] = np.where(ended, np.maximum(longest * _FADES, rest), longest)
+        state["longest"][slot] = np.where(ended, np.maximum(longest * kernel.FADES, rest), longest)
         state["moves"][slot] = np.where(ended, np.minimum(moves, 2**30) + 1, moves)
         return np.where(state["moves"][slot] >= self.params.min_moves, state["longest"][slot], np.nan)
+
+
+class Sentence:
+    """Says a row in words when asked."""
+
+    def __init__(self, value: Float64, told: Float64) -> None:
+        self._value, self._told = value, told
+
+    def __call__(self, i: int) -> str:
+        _, rows, seconds, longest = self._told[:, i].tolist()
+        usual = "" if longest != longest else f", until now at most {longest:.0f}"
+        return f"{self._value[i]:g} unchanged in {rows:.0f} readings{usual} over {seconds:.0f} s"
