@@ -17,8 +17,10 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from detectors import compiled
+from detectors import rate_of_change_kernel as kernel
 from detectors.base import Columns, Detector, Measures, Params, Series, register
-from streams.batch import Batch, Float64, Int32, Int64
+from streams.batch import Batch, Float64, Int32, Int64, rounds
 
 BUCKETS = 12
 _NEVER = np.iinfo(np.int64).min // 2
@@ -48,12 +50,18 @@ class RateOfChange(Detector[RateOfChangeParams]):
     name: ClassVar[str] = "rate_of_change"
     streams: ClassVar[frozenset[str]] = frozenset({"sensor", "vehicle"})
     Params: ClassVar[type[Params]] = RateOfChangeParams
+    repeats: ClassVar[bool] = True
+    compiled: ClassVar[bool] = True
 
     def __init__(self, params: RateOfChangeParams, series: Sequence[Series]) -> None:
         # One sign per side that is watched: a fall is a rise of the value's negative.
         self._signs = {"rise": (1.0,), "fall": (-1.0,), "either": (1.0, -1.0)}[params.motion]
         self._window_ms = max(round(params.window_s * 1000), 1)
         self._bucket_ms = max(-(-self._window_ms // (BUCKETS - 1)), 1)
+        self._least_ms = max(round(params.min_span_s * 1000), 0)
+        per_ms = 0.0 if params.per_s is None else params.per_s * 1000.0
+        #: What :func:`detectors.rate_of_change_kernel.rows` takes first, in its order and of its types.
+        self._fixed = (np.array(self._signs), self._window_ms, self._bucket_ms, self._least_ms, per_ms)
         super().__init__(params, series)
 
     def columns(self) -> Columns:
@@ -65,18 +73,19 @@ class RateOfChange(Detector[RateOfChangeParams]):
         n = len(batch)
         if column is None:
             return Measures(np.full(n, np.nan))
-        rows = np.flatnonzero(np.isfinite(column))
-        if not len(rows):
-            return Measures(np.full(n, np.nan))
-        slot, ts, value = batch.slot[rows], batch.ts[rows], column[rows]
-        with np.errstate(over="ignore", invalid="ignore"):
-            change, origin, span = self._change(slot, ts, value)
-        self._learn(slot, ts, value)
-        if len(rows) == n:
-            return Measures(change, origin, explain=self._explain(change, value, origin, span))
-        whole, expected, since, values = (np.full(n, np.nan) for _ in range(4))
-        whole[rows], expected[rows], since[rows], values[rows] = change, origin, span, value
-        return Measures(whole, expected, explain=self._explain(whole, values, expected, since))
+        told = np.empty((3, n))
+        if compiled.AVAILABLE:
+            kernel.rows(*self._fixed, batch.slot, batch.ts, column, told, *self.state.all())
+        else:
+            told.fill(np.nan)
+            known = np.flatnonzero(np.isfinite(column))
+            for piece in rounds(batch.slot[known]):
+                some = known[piece]
+                slot, ts, value = batch.slot[some], batch.ts[some], column[some]
+                with np.errstate(over="ignore", invalid="ignore"):
+                    told[:, some] = self._change(slot, ts, value)
+                self._learn(slot, ts, value)
+        return Measures(told[0], told[1], explain=Sentence(column, told))
 
     def _change(self, slot: Int32, ts: Int64, value: Float64) -> tuple[Float64, Float64, Float64]:
         """``(measure, the value compared with, its age in seconds)`` of each row."""
@@ -86,7 +95,7 @@ class RateOfChange(Detector[RateOfChangeParams]):
         moved = signed[:, :, None] - low
         if self.params.per_s is not None:
             moved = moved * (self.params.per_s * 1000.0) / np.maximum(age, 1)
-        inside = (age >= max(round(self.params.min_span_s * 1000), 0)) & (age <= self._window_ms)
+        inside = (age >= self._least_ms) & (age <= self._window_ms)
         flat = np.where(inside, moved, -np.inf).reshape(len(slot), -1)
         best = flat.argmax(axis=1)
         every = np.arange(len(slot))
@@ -95,7 +104,7 @@ class RateOfChange(Detector[RateOfChangeParams]):
         sign = np.array(self._signs)[best // BUCKETS]
         origin = np.where(known, low.reshape(len(slot), -1)[every, best] * sign, value)
         span = np.where(known, age.reshape(len(slot), -1)[every, best] / 1000.0, 0.0)
-        return np.where(self.state["seen"][slot], np.maximum(change, 0.0), np.nan), origin, span
+        return np.where(self.state["seen"][slot], np.where(known, change, 0.0), np.nan), origin, span
 
     def _learn(self, slot: Int32, ts: Int64, value: Float64) -> None:
         bucket = ts // self._bucket_ms
@@ -110,16 +119,14 @@ class RateOfChange(Detector[RateOfChangeParams]):
             at[slot[rows], side, place[rows]] = ts[rows]
         self.state["seen"][slot] = True
 
-    def _explain(self, change: Float64, value: Float64, origin: Float64, span: Float64) -> Sentence:
-        return Sentence(change, value, origin, span)
-
 
 class Sentence:
     """Says a row in words when asked, so that only rows that become signals cost text."""
 
-    def __init__(self, change: Float64, value: Float64, origin: Float64, span: Float64) -> None:
-        self._change, self._value, self._origin, self._span = change, value, origin, span
+    def __init__(self, value: Float64, told: Float64) -> None:
+        self._value, self._told = value, told
 
     def __call__(self, i: int) -> str:
-        word = "rose" if self._value[i] >= self._origin[i] else "fell"
-        return f"{word} from {self._origin[i]:g} to {self._value[i]:g} in {self._span[i]:.0f} s"
+        value, (_, origin, span) = self._value[i], self._told[:, i].tolist()
+        word = "rose" if value >= origin else "fell"
+        return f"{word} from {origin:g} to {value:g} in {span:.0f} s"
