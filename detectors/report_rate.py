@@ -28,10 +28,13 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from detectors import compiled
+from detectors import report_rate_kernel as kernel
 from detectors.base import Columns, Detector, Measures, Params, Series, register
-from streams.batch import Batch, Float64
+from detectors.report_rate_kernel import FOREVER
+from detectors.small import beside
+from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 
-_FOREVER = np.iinfo(np.int64).max
 _NEVER = np.iinfo(np.int64).min
 
 
@@ -64,17 +67,23 @@ class ReportRate(Detector[ReportRateParams]):
     takes_late: ClassVar[bool] = True
     #: What cannot be used is no report, but ends a gap.
     takes_unmeasured: ClassVar[bool] = True
+    repeats: ClassVar[bool] = True
+    compiled: ClassVar[bool] = True
 
     def __init__(self, params: ReportRateParams, series: Sequence[Series]) -> None:
         super().__init__(params, series)
-        self._window_ms = params.window_s * 1000
+        self._window_ms = int(params.window_s) * 1000
+        #: What :func:`detectors.report_rate_kernel.rows` takes first, in its order and of its types.
+        self._fixed = (self._window_ms, params.side == "burst", int(params.warmup), float(params.least))
+        #: The registry's interval and longest silence (s) of each slot, 0 where it names none.
+        self._facts = Columns(interval=(np.float64, 0.0), granted=(np.float64, 0.0))
         #: End of the window that is open, of all slots together: windows stand on one grid.
-        self._end = _FOREVER
+        self._end = FOREVER
 
     def columns(self) -> Columns:
         return Columns(
             # End of the open window; where the slot was first heard inside it, the window is not counted.
-            end=(np.int64, _FOREVER),
+            end=(np.int64, FOREVER),
             count=(np.int64, 0),
             # Newest arrival, and the longest stretch without one inside the open window, in ms.
             last=(np.int64, _NEVER),
@@ -87,35 +96,60 @@ class ReportRate(Detector[ReportRateParams]):
             empty=(np.int32, 0),
         )
 
+    def grow(self, size: int) -> None:
+        super().grow(size)
+        self._facts.grow(size)
+
+    def changed(self, slots: Sequence[int]) -> None:
+        for slot in slots:
+            facts = self.series[slot]
+            self._facts["interval"][slot] = facts.interval_s or 0.0
+            self._facts["granted"][slot] = facts.report_after_s or 0.0
+
     def measure(self, batch: Batch) -> Measures:
-        n, slot, state = len(batch), batch.slot, self.state
-        usable = _usable(batch)
+        slot, arrival, usable, state = batch.slot, batch.arrival, _usable(batch), self.state
+        told = np.full((3, len(batch)), np.nan)
+        if compiled.AVAILABLE:
+            intervals = self._facts["interval"]
+            earliest = kernel.rows(*self._fixed, slot, arrival, usable, told, intervals, *state.all()[:7])
+            self._end = min(self._end, earliest)
+        else:
+            for piece in rounds(slot):
+                self._count(slot[piece], arrival[piece], usable[piece])
+                if self.params.side == "burst":
+                    told[:, piece] = self._so_far(slot[piece], usable[piece]).T
+        if self.params.side == "dropout":
+            return Measures(told[0])
+        return Measures(told[0], told[1], explain=lambda i: self._words(int(told[2, i]), float(told[1, i])))
+
+    def _count(self, slot: Int32, arrival: Int64, usable: Bool) -> None:
+        state = self.state
         end, last = state["end"][slot], state["last"][slot]
-        opens = end == _FOREVER
+        opens = end == FOREVER
         if opens.any():
-            end[opens] = (batch.arrival[opens] // self._window_ms + 1) * self._window_ms
+            end[opens] = (arrival[opens] // self._window_ms + 1) * self._window_ms
             state["end"][slot] = end
         state["count"][slot] += usable
-        state["gap"][slot] = self._longest(slot, end, last, batch.arrival)
-        state["last"][slot] = np.maximum(last, batch.arrival)
-        if n:
-            self._end = min(self._end, int(end.min()))
-        if self.params.side == "dropout":
-            return Measures(np.full(n, np.nan))
-        count, usual = state["count"][slot], self._usual(slot)
+        state["gap"][slot] = self._longest(slot, end, last, arrival)
+        state["last"][slot] = np.maximum(last, arrival)
+        self._end = min(self._end, int(end.min()))
+
+    def _so_far(self, slot: Int32, usable: Bool) -> Float64:
+        """(measure, usual number, number so far) of the windows that are open, as on a row of each: shape (rows, 3)."""
+        count, usual = self.state["count"][slot], self._usual(slot)
         told = self._measured(count, usual)
-        measure = np.where(usable & state["whole"][slot] & (told > 1.0), told, np.nan)
-        return Measures(measure, usual, explain=lambda i: self._words(int(count[i]), float(usual[i])))
+        return beside(
+            np.where(usable & self.state["whole"][slot] & (told > 1.0), told, np.nan), usual, count.astype(np.float64)
+        )
 
     def _usual(self, slot: NDArray[Any]) -> Float64:
         """Reports a window by the registry's interval, else as learned; NaN before ``warmup`` windows."""
         learned = np.where(self.state["windows"][slot] >= self.params.warmup, self.state["usual"][slot], np.nan)
-        told = np.array([self.series[int(s)].interval_s or 0.0 for s in slot], dtype=np.float64)
-        named = (told > 0) & (told < 1e9)
+        told = self._facts["interval"][slot]
+        named = (told > 0) & (told < kernel.LONGEST_S)
         usual = np.where(named, np.divide(self.params.window_s, told, out=np.ones(len(slot)), where=named), learned)
         if self.params.side == "dropout":
-            granted = np.array([self.series[int(s)].report_after_s or 0.0 for s in slot], dtype=np.float64)
-            usual = np.where(granted > self.params.window_s, np.nan, usual)
+            usual = np.where(self._facts["granted"][slot] > self.params.window_s, np.nan, usual)
         return usual
 
     def _gap(self, slot: NDArray[Any], until: NDArray[np.int64] | int) -> NDArray[np.int64]:
@@ -138,18 +172,18 @@ class ReportRate(Detector[ReportRateParams]):
 
     def _measured(self, count: NDArray[Any], usual: Float64) -> Float64:
         """What a window with this count measures; NaN where nothing is usual yet."""
-        known = np.nan_to_num(usual)
+        known = np.where(np.isnan(usual), 0.0, usual)
         away = 2.0 * (np.sqrt(count + 0.375) - np.sqrt(known + 0.375))
         if self.params.side == "dropout":
             share = 1.0 - np.divide(count, known, out=np.ones(len(count)), where=known > 0)
             told = np.where(away <= -self.params.least, np.clip(share, 0.0, 1.0), 0.0)
         else:
             times = np.divide(count, known, out=np.ones(len(count)), where=known > 0)
-            told = np.where(away >= self.params.least, np.minimum(times, 1e9), 1.0)
+            told = np.where(away >= self.params.least, np.minimum(times, kernel.MOST), 1.0)
         return np.where(np.isnan(usual), np.nan, told)
 
     def due(self) -> int | None:
-        return None if self._end == _FOREVER else self._end
+        return None if self._end == FOREVER else self._end
 
     def tick(self, now: int) -> Measures | None:
         if now < self._end:
@@ -168,8 +202,8 @@ class ReportRate(Detector[ReportRateParams]):
         state["count"][slots] = state["gap"][slots] = 0
         state["whole"][slots] = ~gone
         # Ticks may come late (a stream that paused): the window that is open now is the one that holds ``now``.
-        state["end"][slots] = np.where(gone, _FOREVER, (now // self._window_ms + 1) * self._window_ms)
-        self._end = int(state["end"][:size].min()) if size else _FOREVER
+        state["end"][slots] = np.where(gone, FOREVER, (now // self._window_ms + 1) * self._window_ms)
+        self._end = int(state["end"][:size].min()) if size else FOREVER
         measure = np.where(whole & alive, told, np.nan)
         spoken = np.flatnonzero(~np.isnan(measure))
         if not len(spoken):
@@ -204,12 +238,12 @@ class ReportRate(Detector[ReportRateParams]):
     def forget(self, slots: NDArray[Any]) -> None:
         super().forget(slots)
         size = self.state.size
-        self._end = int(self.state["end"][:size].min()) if size else _FOREVER
+        self._end = int(self.state["end"][:size].min()) if size else FOREVER
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         super().restore(saved)
         size = self.state.size
-        self._end = int(self.state["end"][:size].min()) if size else _FOREVER
+        self._end = int(self.state["end"][:size].min()) if size else FOREVER
 
 
 def _usable(batch: Batch) -> NDArray[np.bool_]:

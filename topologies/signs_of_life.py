@@ -53,14 +53,15 @@ def signs_of_life(
             rows.append((slot, letter))
     if not rows:
         return None
-    moments = np.array([[epoch_ms(letter.record.ts), letter.arrival_ts, letter.offset] for _, letter in rows], dtype=np.int64)
+    moments = [(epoch_ms(letter.record.ts), letter.arrival_ts, letter.offset) for _, letter in rows]
+    ts, arrival, offset = (np.array(column, dtype=np.int64) for column in zip(*moments, strict=True))
     nothing = np.full(len(rows), np.nan)
     return Batch(
         stream,
         np.array([slot for slot, _ in rows], dtype=np.int32),
-        moments[:, 0],
-        moments[:, 1],
-        moments[:, 2],
+        ts,
+        arrival,
+        offset,
         np.array([letter.n for _, letter in rows], dtype=np.int32),
         np.zeros(len(rows), dtype=np.bool_),
         [letter.record for _, letter in rows],
