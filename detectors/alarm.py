@@ -110,10 +110,9 @@ class Alarm:
         """
         if len(slot) <= _LEAST:
             return self._singly(range(len(slot)), slot, measure, ts)
-        touched = self.ladder.touched(slot, measure)
-        touched |= self.state["busy"][slot]
-        if not touched.any():
+        if not self.ladder.stirs(slot, measure, self.state["busy"]):
             return []
+        touched = self.ladder.touched(slot, measure) | self.state["busy"][slot]
         rows = np.flatnonzero(touched & (measure == measure))
         if len(rows) <= _FEW:
             return self._singly(rows.tolist(), slot, measure, ts)
@@ -123,11 +122,11 @@ class Alarm:
         """As :meth:`step` for rows in the order of the log, in which a slot may occur any number of times."""
         if len(slot) <= _LEAST:
             return self._singly(range(len(slot)), slot, measure, ts)
-        touched = self.ladder.touched(slot, measure) | self.state["busy"][slot]
-        if not touched.any():
+        if not self.ladder.stirs(slot, measure, self.state["busy"]):
             return []
         if len(slot) <= _FEW:
             return self._singly(range(len(slot)), slot, measure, ts)
+        touched = self.ladder.touched(slot, measure) | self.state["busy"][slot]
         # Only rows of slots that are touched can change anything: the first touched row of a slot may make it wait.
         concerned = np.zeros(len(self.state["busy"]), dtype=np.bool_)
         concerned[slot[touched]] = True

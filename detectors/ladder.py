@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors import compiled
 from detectors.base import Series
 from detectors.rule import Bound, Limit, Rung
 from streams.batch import Bool, Float64, Int32
@@ -89,6 +90,12 @@ class Ladder:
         """Rows whose measure reaches at least one rung."""
         return (measure if self._sign > 0 else -measure) >= self._mildest[slot]
 
+    def stirs(self, slot: Int32, measure: Float64, busy: Bool) -> bool:
+        """Whether any row reaches a rung, or is of a slot that is ``busy`` (one per slot); of nearly every batch none does."""
+        if compiled.AVAILABLE:
+            return first_stirring(self._sign, self._mildest, busy, slot, measure) >= 0
+        return bool((self.touched(slot, measure) | busy[slot]).any())
+
     def touches(self, slot: int, measure: float) -> bool:
         """:meth:`touched` of one row."""
         return bool((measure if self._sign > 0 else -measure) >= self._mildest[slot])
@@ -124,3 +131,12 @@ class Ladder:
         """``raise`` of each slot's rung (its place in :attr:`levels`), in the measure's own sign."""
         found: Float64 = self._sign * self._raise[slot, rung]
         return found
+
+
+@compiled.compiled
+def first_stirring(sign: float, mildest: Float64, busy: Bool, slot: Int32, measure: Float64) -> int:
+    """The first row that reaches the mildest bound of its slot or is of a ``busy`` one; −1: none. See :meth:`Ladder.stirs`."""
+    for i in range(len(slot)):
+        if busy[slot[i]] or sign * measure[i] >= mildest[slot[i]]:
+            return i
+    return -1

@@ -1,7 +1,8 @@
 """Compile what is compiled before the first reading asks for it: ``python -m detectors.warm``.
 
-Every detector with a compiled loop is shown one reading. With a filled cache that takes a fraction of a second, without one
-some seconds, and it is better spent at installation or before a worker asks for partitions than in the middle of a stream.
+Every detector with a compiled loop is shown one reading, and the ladder one measure. With a filled cache that takes a fraction
+of a second, without one some seconds, and it is better spent at installation or before a worker asks for partitions than in the
+middle of a stream.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import numpy as np
 
 from detectors.base import Series, registered
 from detectors.compiled import AVAILABLE
+from detectors.ladder import first_stirring
 from streams.batch import Batch
 
 
@@ -23,6 +25,7 @@ def warm() -> list[str]:
         detector = kind(kind.Params(), [Series("warm")])
         detector.grow(1)
         detector.measure(_reading())
+    first_stirring(1.0, np.zeros(1), np.zeros(1, np.bool_), np.zeros(1, np.int32), np.zeros(1))
     return names
 
 

@@ -170,10 +170,3 @@ def rounds(slot: Int32) -> list[NDArray[np.intp]]:
     by_rank = np.argsort(kth, kind="stable")
     bounds = np.searchsorted(kth[by_rank], np.arange(1, int(rank.max()) + 1))
     return list(np.split(by_rank, bounds))
-
-
-def joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """All rows of some :func:`rounds`, in the order of the log again."""
-    if len(pieces) > 1:
-        return np.sort(np.concatenate(pieces))
-    return pieces[0] if pieces else np.zeros(0, dtype=np.intp)

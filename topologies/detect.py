@@ -119,7 +119,7 @@ class DetectStage:
                 self._sweeps(int(clock[start]), raw.offsets[start], out, told)
                 # Cut only where a sweep may fall due: in sparse data every minute would be a stretch of one record.
                 quiet = self.shard.quiet_until(int(arrivals[start:].min()))
-                stop = int(np.searchsorted(clock, self._grid_after(max(quiet - 1, int(clock[start]))), side="left"))
+                stop = int(clock.searchsorted(self._grid_after(max(quiet - 1, int(clock[start])))))
                 part = raw if start == 0 and stop == count else raw.cut(start, stop)
                 self._segment(part, clock[start:stop], out, told)
                 start = stop
@@ -183,7 +183,8 @@ class DetectStage:
 
         times: Int64 | None = None
         if len(batch):
-            times = clock[np.searchsorted(offsets, batch.offset)]
+            # Where no record was refused, and each holds one row, the clock is theirs as it is.
+            times = clock if batch.offset is offsets else clock[offsets.searchsorted(batch.offset)]
             if self.stream == "sensor":
                 readings, arrivals = regroup(batch, self.shard.groups, times)
                 out.regrouped.extend(readings)
@@ -206,7 +207,8 @@ class DetectStage:
                 else:
                     self._advance_hearing(runner, *heard, until, at, told)
             return
-        pieces = rounds(batch.slot)
+        everything = [np.arange(len(batch))]
+        in_rounds: list[NDArray[Any]] | None = None
         plan = self.watched.plan(batch.slot)
         late = batch.late if batch.late.any() else None
         for runner in self.watched.concerned(plan):
@@ -216,7 +218,9 @@ class DetectStage:
             rows = plan.get(runner.place)
             mine: list[NDArray[Any]] = []
             if rows is not None:
-                for piece in pieces:
+                if runner.in_rounds and in_rounds is None:
+                    in_rounds = rounds(batch.slot)
+                for piece in in_rounds if runner.in_rounds and in_rounds is not None else everything:
                     chosen = piece if rows is True else piece[rows[piece]]
                     if late is not None and not runner.takes_late:
                         chosen = chosen[~late[chosen]]
@@ -227,7 +231,7 @@ class DetectStage:
     def _advance_hearing(self, runner: RuleRunner, batch: Batch, times: Int64, until: int, at: Any, told: Told) -> None:
         assert self.clock is not None
         rows = np.flatnonzero(watched_rows(runner.local, batch))
-        pieces = [rows[piece] for piece in rounds(batch.slot[rows])]
+        pieces = [rows[piece] for piece in rounds(batch.slot[rows])] if runner.in_rounds else [rows]
         runner.advance(batch, pieces, times, self.clock, until, at, told)
 
     def _ticks(self, until: int, offset: int, told: Told) -> None:

@@ -21,7 +21,7 @@ from detectors.base import Detector, Measures, Series
 from detectors.ladder import Ladder
 from detectors.rule import Rule
 from detectors.rulebook import RuleBook
-from streams.batch import Batch, Float64, Int32, Int64, joined, rounds
+from streams.batch import Batch, Float64, Int32, Int64, rounds
 from streams.records import Point, Signal, Source
 from topologies.explanations import explain
 from topologies.rule_context import FRESH_MS, RECORD, TICK_MS, Context, Emit, OffsetAt, Order, grid_after, tick_order
@@ -29,6 +29,7 @@ from topologies.rule_match import matches
 
 #: Streams whose records name themselves and whoever saw it.
 _OF_PEOPLE = frozenset({"video", "hotline"})
+_NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
 class RuleRunner:
@@ -61,10 +62,12 @@ class RuleRunner:
         self._position: dict[int, tuple[float, float]] = {}
         kind = type(self.detector)
         self.ticks = kind.due is not Detector.due
-        #: Clock at the rows of the batch in hand that were not long on their way (see ``Detector.pulse``).
-        self._fresh: Int64 | None = None
+        #: The batch in hand and the clock at its rows, for those who feel the pulse (see ``Detector.pulse``).
+        self._hearing: tuple[Batch, Int64] | None = None
         self.takes_late = kind.takes_late
         self._repeats = kind.repeats
+        #: Whether rows come in rounds (no series twice in one); the others take them in the order of the log.
+        self.in_rounds = not (self.ticks or self._repeats)
         self.takes_unmeasured = kind.takes_unmeasured and not self.whole
         # "rule:entity:ts" must be one alarm; an entity with several watched metrics has an alarm for each.
         self._one_metric = rule.match.stream != "sensor" or len(rule.match.metrics) == 1
@@ -157,21 +160,18 @@ class RuleRunner:
         at: OffsetAt,
         emit: Emit,
     ) -> None:
-        """Show the rows of ``pieces`` (rounds of the batch: no series twice in one) and every due tick with
+        """Show the rows of ``pieces`` (in one, in the order of the log, unless it is :attr:`in_rounds`) and every due tick with
         ``since`` < tick ≤ ``until``, in the order of arrival. ``clock`` is the running maximum of arrival per row."""
         if not self.ticks:
             if batch is not None and pieces:
-                if self._repeats:
-                    self._rows(batch, joined(pieces), emit)
-                else:
-                    self._rounds(batch, pieces, emit)
+                self._rounds(batch, pieces, emit)
             return
-        self._fresh = clock[batch.arrival - batch.ts <= FRESH_MS] if batch is not None and clock is not None else None
-        rows = joined(pieces)
-        times = clock[rows] if clock is not None else np.zeros(0, dtype=np.int64)
-        done = 0
+        self._hearing = (batch, clock) if batch is not None and clock is not None else None
         # A timer that is set late (a series that is new, a rule that is new) does not fire in the past.
         self._last_tick = max(self._last_tick, since // TICK_MS * TICK_MS)
+        rows = pieces[0] if pieces else _NO_ROWS
+        times = clock[rows] if clock is not None else _NO_ROWS
+        done = 0
         while True:
             tick = self._next_tick()
             stop = tick if tick is not None and tick <= until else None
@@ -195,14 +195,23 @@ class RuleRunner:
     def _tick(self, now: int, at: OffsetAt, emit: Emit) -> None:
         self._last_tick = now
         if self.detector.feels_pulse:
-            seen = 0 if self._fresh is None else int(np.searchsorted(self._fresh, now, side="left"))
-            self.detector.pulse = int(self._fresh[seen - 1]) if seen and self._fresh is not None else self.context.pulse
+            self.detector.pulse = self._pulse(now)
         said = self.detector.tick(now)
         if said is None or said.slot is None or not len(said.slot):
             return
         slot = said.slot.astype(np.int32)
         for change in self.alarm.step(slot, said.measure, np.full(len(slot), now, dtype=np.int64)):
             self._tell(change, tick_order(at(now), now, self.place), now, said, None, emit)
+
+    def _pulse(self, now: int) -> int | None:
+        """When something came last before ``now`` that was not long on its way."""
+        if self._hearing is not None:
+            batch, clock = self._hearing
+            fresh = clock[batch.arrival - batch.ts <= FRESH_MS]
+            seen = int(fresh.searchsorted(now))
+            if seen:
+                return int(fresh[seen - 1])
+        return self.context.pulse
 
     def _second(self, batch: Batch, rows: NDArray[Any], emit: Emit) -> None:
         if len(rows) == 1 or self._repeats:

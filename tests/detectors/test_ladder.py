@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-import numpy as np
+from unittest import mock
 
+import numpy as np
+import pytest
+
+from detectors import compiled
 from detectors.base import Series
 from detectors.ladder import Ladder, resolve
 from detectors.rule import Limit, Rung
@@ -54,3 +58,16 @@ def test_growing_keeps_the_bounds_there_were() -> None:
     for size in (1, 17, 100):
         ladder.grow(size)
     assert [ladder.bounds(i, 3)[0] for i in range(100)] == [float(i) for i in range(100)]
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+@pytest.mark.parametrize("direction", ["above", "below"])
+def test_a_batch_stirs_where_a_rung_is_reached_or_a_slot_is_busy(direction: str, is_compiled: bool) -> None:
+    ladder = Ladder([Rung(3, 5.0)], direction, [Series("a"), Series("b")])
+    ladder.grow(2)
+    beyond = 9.0 if direction == "above" else 1.0
+    slot, idle, busy = np.array([0, 1], np.int32), np.array([False, False]), np.array([False, True])
+    within, reached = np.array([np.nan, 10.0 - beyond]), np.array([np.nan, beyond])
+    with mock.patch.object(compiled, "AVAILABLE", is_compiled):
+        stirs = [ladder.stirs(slot, m, b) for m, b in ((within, idle), (reached, idle), (within, busy))]
+    assert stirs == [False, True, True]
