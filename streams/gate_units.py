@@ -81,7 +81,7 @@ class SensorFacts:
             self._span = grown(self._span, size, NEVER)
             self._scale = grown(self._scale, size, 1.0)
         span = self._span[slot]
-        unsure = np.flatnonzero((ts < span[:, 0]) | (ts >= span[:, 1])).tolist()
+        unsure = ((ts < span[:, 0]) | (ts >= span[:, 1])).nonzero()[0].tolist()
         sentinel: list[int] = []
         scale = self._scale[slot]
         if self._sentinels:  # what is kept is looked at before the rows that are unsure replace it

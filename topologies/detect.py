@@ -172,7 +172,8 @@ class DetectStage:
         out.quarantined.extend(found.quarantined)
         out.unknown_fields += found.unknown_fields
         out.outcomes.update(found.outcomes)
-        out.reasons.update(item.reason for item in found.quarantined)
+        if found.quarantined:
+            out.reasons.update(item.reason for item in found.quarantined)
         batch = found.batch
         self._watch(self.shard.fresh())
         offsets = raw.offset_array
@@ -210,7 +211,7 @@ class DetectStage:
         everything = [np.arange(len(batch))]
         in_rounds: list[NDArray[Any]] | None = None
         plan = self.watched.plan(batch.slot)
-        late = batch.late if batch.late.any() else None
+        late = batch.late if np.count_nonzero(batch.late) else None
         for runner in self.watched.concerned(plan):
             if heard is not None and runner.takes_unmeasured:
                 self._advance_hearing(runner, *heard, until, at, told)
@@ -291,9 +292,8 @@ class DetectStage:
     def _progress_in(self, since: int, clock: Int64, offsets: Int64, found: Found, times: Int64 | None, told: Told) -> None:
         """The same inside a stretch of records, each in front of the record that passes the grid."""
         step, batch = self.settings.progress_s * 1000, found.batch
-        passed = np.concatenate([[since], clock[:-1]])
         heard = 0
-        for i in np.flatnonzero(clock // step > passed // step).tolist():
+        for i in _passing(clock, since, step):
             offset = int(offsets[i])
             if times is not None:
                 until_row = int(np.searchsorted(batch.offset, offset, side="left"))
@@ -397,3 +397,12 @@ class DetectStage:
             series = stage.shard.facts[slot]
             stage.watched.note(slot, series)
         return stage
+
+
+def _passing(clock: Int64, since: int, step: int) -> list[int]:
+    """Rows at which the ``clock``, which stood at ``since`` and never falls, passes the grid of ``step`` (all in ms)."""
+    if int(clock[-1]) // step == since // step:
+        return []
+    passed = np.concatenate([[since], clock[:-1]])
+    found: list[int] = np.flatnonzero(clock // step > passed // step).tolist()
+    return found

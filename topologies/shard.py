@@ -96,14 +96,15 @@ class Shard:
             batch.columns |= state_columns(admitted.fields)
         self._mark.observe(batch.ts)
         late = admitted.late
-        outcomes = Counter(
-            processed=len(batch) - late,
-            late=late,
-            duplicate=admitted.duplicates,
-            quarantined=len(admitted.quarantined),
-            dead_letter=len(decoded.dead),
-        )
-        return Found(batch, decoded.dead, admitted.quarantined, decoded.unknown_fields, decoded.row_of, alive, +outcomes)
+        outcomes = {
+            "processed": len(batch) - late,
+            "late": late,
+            "duplicate": admitted.duplicates,
+            "quarantined": len(admitted.quarantined),
+            "dead_letter": len(decoded.dead),
+        }
+        some = Counter({name: count for name, count in outcomes.items() if count})
+        return Found(batch, decoded.dead, admitted.quarantined, decoded.unknown_fields, decoded.row_of, alive, some)
 
     def _name_kinds(self, batch: Batch, fresh: list[int]) -> list[int]:
         """Take the kind a vehicle (or the line a call) says it is from its first row; the slots that are to be settled.
@@ -232,7 +233,9 @@ class Shard:
         """Share of the registered entities that are silent for longer than they should be."""
         watched = self._after > 0
         count = int(np.count_nonzero(watched))
-        return round(float(np.count_nonzero(watched & (now - self._heard > self._after))) / count, 6) if count else 0.0
+        if not count:
+            return 0.0
+        return round(float(np.count_nonzero(watched & (now - self._heard > self._after))) / count, 6)
 
     # --- forgetting --------------------
 

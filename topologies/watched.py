@@ -81,7 +81,7 @@ class Watched:
     def plan(self, slot: Int32) -> Plan:
         """Which rows each rule is to be shown."""
         which = self._set_of[slot]
-        present: NDArray[np.intp] = np.flatnonzero(np.bincount(which, minlength=len(self._sets)))
+        present: NDArray[np.intp] = np.bincount(which, minlength=len(self._sets)).nonzero()[0]
         wanted = self._wanted(present)
         return {place: True if sets is True else sets[which] for place, sets in wanted.items()}
 
