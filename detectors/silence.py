@@ -23,16 +23,12 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from detectors import compiled
+from detectors import silence_kernel as kernel
 from detectors.base import Columns, Detector, Measures, Params, Series, Snapshot, register
 from detectors.neighbours import Gateways, Neighbours, whose
-from streams.batch import Batch, Bool, Int32, Int64
-
-_NEVER = np.iinfo(np.int64).min
-_FOREVER = np.iinfo(np.int64).max
-#: Longer than every age, and far enough from the edge of int64 to be added to.
-_UNKNOWN = 2**61
-#: Each arrival moves the learned median up or down by this share: 35 rows from a factor 2 off, blind to single gaps.
-_MEDIAN_STEP = 0.02
+from detectors.silence_kernel import FOREVER, MEDIAN_STEP, NEVER, UNKNOWN
+from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 
 
 class SilenceParams(Params, frozen=True):
@@ -66,6 +62,8 @@ class Silence(Detector[SilenceParams]):
     takes_late: ClassVar[bool] = True
     takes_unmeasured: ClassVar[bool] = True
     feels_pulse: ClassVar[bool] = True
+    repeats: ClassVar[bool] = True
+    compiled: ClassVar[bool] = True
     #: 2: rows long on their way no longer end a silence. 3: rows of a device under maintenance do.
     revision: ClassVar[int] = 3
 
@@ -73,30 +71,39 @@ class Silence(Detector[SilenceParams]):
         super().__init__(params, series)
         self._repeat_ms = round(params.repeat_s * 1000)
         #: Lower bound of every ``next``: rows only move a slot's own later, so it is found anew only by a tick.
-        self._due = _FOREVER
+        self._due = FOREVER
         self._waiting = False
         #: When the stream was last known to be quiet as a whole.
         self._quiet = 0
         #: Series that take part in the judgement of their neighbours; follows from ``series``.
         self._gateways = Gateways()
+        #: Of which slots the registry says how long they may be silent.
+        self._facts = Columns(named=(np.bool_, False))
+        #: What :func:`detectors.silence_kernel.rows` takes first, in its order and of its types.
+        self._fixed = (bool(params.learn), int(params.learn_rows), float(params.factor))
 
     def columns(self) -> Columns:
         return Columns(
-            last=(np.int64, _NEVER),
-            next=(np.int64, _FOREVER),
+            last=(np.int64, NEVER),
+            next=(np.int64, FOREVER),
             after=(np.int64, 0),
             waits=(np.bool_, False),
             # Newest event time; how long the newest row was on its way; the interval the registry names, 0 where it does not.
-            spoke=(np.int64, _NEVER),
-            age=(np.int64, _UNKNOWN),
+            spoke=(np.int64, NEVER),
+            age=(np.int64, UNKNOWN),
             every=(np.int64, 0),
             interval=(np.float64, np.nan),
             rows=(np.int32, 0),
         )
 
+    def grow(self, size: int) -> None:
+        super().grow(size)
+        self._facts.grow(size)
+
     def changed(self, slots: Sequence[int]) -> None:
         for slot in slots:
             series = self.series[slot]
+            self._facts["named"][slot] = series.report_after_s is not None or series.interval_s is not None
             after = series.report_after_s
             if after is None and series.interval_s is not None and series.metric not in self.params.eventful:
                 after = self.params.factor * series.interval_s
@@ -107,8 +114,8 @@ class Silence(Detector[SilenceParams]):
             state["after"][slot] = told
             self._take_part(slot, series, told)
             last = int(state["last"][slot])
-            state["next"][slot] = last + told if told and last != _NEVER else _FOREVER
-            state["waits"][slot] = bool(told) and last == _NEVER and series.registered
+            state["next"][slot] = last + told if told and last != NEVER else FOREVER
+            state["waits"][slot] = bool(told) and last == NEVER and series.registered
             self._waiting |= bool(state["waits"][slot])
             self._due = min(self._due, int(state["next"][slot]))
 
@@ -122,49 +129,55 @@ class Silence(Detector[SilenceParams]):
             self._gateways.drop([slot])
 
     def measure(self, batch: Batch) -> Measures:
-        slot, state = batch.slot, self.state
-        after = state["after"][slot]
-        age = np.maximum(batch.arrival - batch.ts, 0)
-        tells = age <= np.where(after > 0, after, _UNKNOWN) + state["age"][slot]
-        state["age"][slot] = np.where(batch.late, state["age"][slot], age)
-        state["spoke"][slot] = np.maximum(state["spoke"][slot], np.minimum(batch.ts, batch.arrival))
-        if not tells.all():
-            return self._measure(batch, slot[tells], batch.arrival[tells], tells)
-        return self._measure(batch, slot, batch.arrival, tells)
+        slot, ts, arrival, late = batch.slot, batch.ts, batch.arrival, batch.late
+        measure = np.empty(len(batch))
+        if compiled.AVAILABLE:
+            named = self._facts["named"]
+            earliest = kernel.rows(*self._fixed, slot, ts, arrival, late, measure, named, *self.state.all())
+            self._due = min(self._due, earliest)
+        else:
+            for some in rounds(slot):
+                measure[some] = self._hear(slot[some], ts[some], arrival[some], late[some])
+        return Measures(measure, explain=lambda i: "heard again")
 
-    def _measure(self, batch: Batch, slot: Int32, arrival: Int64, tells: Bool) -> Measures:
-        """Measures of all rows; ``slot`` and ``arrival`` are those of the rows that tell of now."""
+    def _hear(self, slot: Int32, ts: Int64, arrival: Int64, late: Bool) -> Float64:
+        """Measures of rows of distinct slots."""
+        state = self.state
+        after = state["after"][slot]
+        age = np.maximum(arrival - ts, 0)
+        tells = age <= np.where(after > 0, after, UNKNOWN) + state["age"][slot]
+        state["age"][slot] = np.where(late, state["age"][slot], age)
+        state["spoke"][slot] = np.maximum(state["spoke"][slot], np.minimum(ts, arrival))
+        if tells.any():
+            self._told(slot[tells], arrival[tells])
+        return np.where(tells, 0.0, np.nan)
+
+    def _told(self, slot: Int32, arrival: Int64) -> None:
+        """Rows that tell of now."""
         state = self.state
         last = np.maximum(state["last"][slot], arrival)
         after = state["after"][slot]
         if self.params.learn:
             after = self._learn(slot, last, after)
-        due = np.where(after > 0, last + after, _FOREVER)
+        due = np.where(after > 0, last + after, FOREVER)
         state["last"][slot] = last
         state["next"][slot] = due
         state["waits"][slot] = False
-        if len(slot):
-            self._due = min(self._due, int(due.min()))
-        return Measures(np.where(tells, 0.0, np.nan), explain=lambda i: "heard again")
+        self._due = min(self._due, int(due.min()))
 
     def _learn(self, slot: Int32, last: Int64, after: Int64) -> Int64:
         """Median interval by small steps; ``after`` follows it where the registry says nothing."""
         state = self.state
         before, interval = state["last"][slot], state["interval"][slot]
         # An interval of 0 (an array, or one poll of many readings) is no interval.
-        gap = np.where(before == _NEVER, 0, last - np.where(before == _NEVER, last, before)) / 1000.0
-        moved = np.where(np.isnan(interval), gap, interval * np.where(gap > interval, 1 + _MEDIAN_STEP, 1 / (1 + _MEDIAN_STEP)))
+        gap = np.where(before == NEVER, 0, last - np.where(before == NEVER, last, before)) / 1000.0
+        moved = np.where(np.isnan(interval), gap, interval * np.where(gap > interval, 1 + MEDIAN_STEP, 1 / (1 + MEDIAN_STEP)))
         counts = gap > 0
         state["interval"][slot] = np.where(counts, moved, interval)
         state["rows"][slot] = np.where(counts, np.minimum(state["rows"][slot], 2**30) + 1, state["rows"][slot])
-        told = np.array([self._told(int(s)) for s in slot], dtype=np.bool_)
-        after = np.where(told, after, self._learned(slot))
+        after = np.where(self._facts["named"][slot], after, self._learned(slot))
         state["after"][slot] = after
         return after
-
-    def _told(self, slot: int) -> bool:
-        series = self.series[slot]
-        return series.report_after_s is not None or series.interval_s is not None
 
     def _learned(self, slot: Int32) -> Int64:
         enough = self.state["rows"][slot] >= self.params.learn_rows
@@ -174,7 +187,7 @@ class Silence(Detector[SilenceParams]):
     def due(self) -> int | None:
         if self._waiting:
             return 0
-        return None if self._due == _FOREVER else self._due
+        return None if self._due == FOREVER else self._due
 
     def tick(self, now: int) -> Measures | None:
         state, size = self.state, self.state.size
@@ -190,7 +203,7 @@ class Silence(Detector[SilenceParams]):
             return None
         slots: NDArray[np.intp] = np.flatnonzero(state["next"][:size] <= now)
         state["next"][slots] = now + self._repeat_ms
-        self._due = int(state["next"][:size].min()) if size else _FOREVER
+        self._due = int(state["next"][:size].min()) if size else FOREVER
         if not len(slots):
             return None
         stream_ms = self.params.stream_s * 1000
@@ -238,5 +251,5 @@ class Silence(Detector[SilenceParams]):
         super().restore(saved)
         self._quiet = int(saved["quiet"])
         size = self.state.size
-        self._due = int(self.state["next"][:size].min()) if size else _FOREVER
+        self._due = int(self.state["next"][:size].min()) if size else FOREVER
         self._waiting = bool(self.state["waits"][:size].any())

@@ -7,12 +7,18 @@ middle of a stream.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from detectors.base import Series, registered
 from detectors.compiled import AVAILABLE
 from detectors.ladder import first_stirring
 from streams.batch import Batch
+
+
+#: Parameters without a default, by detector.
+GIVEN: dict[str, dict[str, Any]] = {"rate_of_change": {"window_s": 3600.0}}
 
 
 def warm() -> list[str]:
@@ -22,7 +28,7 @@ def warm() -> list[str]:
     names = sorted(name for name, kind in registered().items() if kind.compiled)
     for name in names:
         kind = registered()[name]
-        detector = kind(kind.Params(), [Series("warm")])
+        detector = kind(kind.Params(**GIVEN.get(name, {})), [Series("warm")])
         detector.grow(1)
         detector.measure(_reading())
     first_stirring(1.0, np.zeros(1), np.zeros(1, np.bool_), np.zeros(1, np.int32), np.zeros(1))
