@@ -16,7 +16,6 @@ from detectors.compiled import AVAILABLE
 from detectors.ladder import first_stirring
 from streams.batch import Batch
 
-
 #: Parameters without a default, by detector.
 GIVEN: dict[str, dict[str, Any]] = {"rate_of_change": {"window_s": 3600.0}}
 
