@@ -214,16 +214,23 @@ def expm1_one(x: float) -> float:
     return _exponential_one(x, 1.0)
 
 
-# --- smaller and larger, as numpy has them: NaN stays --------------------
+# --- as numpy has it, of one number --------------------
+
+
+@compiled
+def double(number: Any) -> float:
+    """A number in 64 bits: compiled code reckons with one of 32 bits as such, and ``float`` leaves it so."""
+    found: float = np.float64(number)
+    return found
 
 
 @compiled
 def least(a: float, b: float) -> float:
-    """``np.minimum`` of two numbers."""
+    """``np.minimum`` of two numbers; NaN stays."""
     return a if a < b or a != a else b
 
 
 @compiled
 def most(a: float, b: float) -> float:
-    """``np.maximum`` of two numbers."""
+    """``np.maximum`` of two numbers; NaN stays."""
     return a if a > b or a != a else b
