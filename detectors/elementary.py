@@ -27,12 +27,12 @@ _LG2, _LG2_REST = 3.01029995663611771306e-01, 3.69423907715893078616e-13
 _LB_E, _LG_E = 1.44269504088896338700, 4.34294481903251816668e-01
 #: Bits of a double: 52 of the fraction, below the exponent, which is 1023 for numbers from one on.
 _FRACTION, _BIAS = 52, 1023
-_OF_FRACTION, _OF_ONE = (1 << _FRACTION) - 1, _BIAS << _FRACTION
+#: Those of the root of a half: what is taken off before the exponent is read, so that the rest lies on both sides of one.
+_OF_ROOT_HALF = int(np.sqrt(0.5).view(np.int64))
 _SMALLEST_NORMAL = 2.0**-1022
 #: Subnormal numbers are brought into range by so many doublings.
 _DOUBLINGS = 54
 _LIFT = 2.0**_DOUBLINGS
-_ROOT_HALF = 0.5**0.5
 #: Beyond it every exponential is 0 or infinite.
 _FURTHEST = 800.0
 
@@ -76,11 +76,9 @@ def _logarithm(x: Float64, of_two: float, rest: float, of_e: float) -> Float64:
     tiny = positive & (x < _SMALLEST_NORMAL)
     safe = np.where(positive, x * np.where(tiny, _LIFT, 1.0), 1.0)
     bits = safe.view(np.int64)
-    k = (bits >> _FRACTION) - _BIAS
-    m = ((bits & _OF_FRACTION) | _OF_ONE).view(np.float64) * 0.5
-    upper = m >= _ROOT_HALF
-    k = k + 1 - np.where(upper, 0, 1) - np.where(tiny, _DOUBLINGS, 0)
-    m = np.where(upper, m, m * 2.0)
+    k = (bits - _OF_ROOT_HALF) >> _FRACTION
+    m = (bits - (k << _FRACTION)).view(np.float64)
+    k = k - np.where(tiny, _DOUBLINGS, 0)
     found = k * of_two + (k * rest + of_e * _ln_near_one(m - 1.0))
     return np.where(positive, found, np.where(x == 0, -np.inf, np.where(x < 0, np.nan, x)))
 
@@ -156,14 +154,13 @@ def expm1(x: Float64) -> Float64:
 def _logarithm_one(x: float, of_two: float, rest: float, of_e: float) -> float:
     if not 0.0 < x < np.inf:
         return -np.inf if x == 0.0 else np.nan if x < 0.0 else x
-    k = 1 - _BIAS
+    lifted = 0
     if x < _SMALLEST_NORMAL:
-        x, k = x * _LIFT, k - _DOUBLINGS
+        x, lifted = x * _LIFT, _DOUBLINGS
     bits = np.float64(x).view(np.int64)
-    k += int(bits >> _FRACTION)
-    m = np.int64((bits & _OF_FRACTION) | _OF_ONE).view(np.float64) * 0.5
-    if m < _ROOT_HALF:
-        m, k = m * 2.0, k - 1
+    whole = (bits - _OF_ROOT_HALF) >> _FRACTION
+    m = np.int64(bits - (whole << _FRACTION)).view(np.float64)
+    k = whole - lifted
     found: float = k * of_two + (k * rest + of_e * _ln_near_one_compiled(m - 1.0))
     return found
 
@@ -226,11 +223,11 @@ def double(number: Any) -> float:
 
 @compiled
 def least(a: float, b: float) -> float:
-    """``np.minimum`` of two numbers; NaN stays."""
-    return a if a < b or a != a else b
+    """``np.minimum`` of two numbers, of which ``b`` is not NaN; one instruction without a branch."""
+    return b if b < a else a
 
 
 @compiled
 def most(a: float, b: float) -> float:
-    """``np.maximum`` of two numbers; NaN stays."""
-    return a if a > b or a != a else b
+    """``np.maximum`` of two numbers, of which ``b`` is not NaN."""
+    return b if b > a else a

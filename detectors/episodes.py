@@ -192,4 +192,4 @@ def _regime_one(held: Any, short: float, away: float, off: bool, running: int, a
     held.run = 0 if adopt else run
     held.run_mean = 0.0 if adopt else mean
     held.run_size = 0.0 if adopt else size
-    return adopt, mean, most(1.0, size - abs(mean))
+    return adopt, mean, most(size - abs(mean), 1.0)

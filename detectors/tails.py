@@ -131,6 +131,8 @@ class RankedOne(NamedTuple):
     scale: Float64
     size: Float64
     rarity: Float64
+    inside: Float64
+    share: Float64
     side: Int64
     bin: Int64
 
@@ -144,6 +146,8 @@ def ranked_one() -> RankedOne:
         np.zeros(channels),
         np.zeros(channels),
         np.zeros(channels),
+        np.zeros(channels),
+        np.zeros(channels),
         np.zeros(channels, np.int64),
         np.zeros(channels, np.int64),
     )
@@ -153,10 +157,9 @@ def ranked_one() -> RankedOne:
 def place_one(size: float) -> tuple[int, float]:
     """:func:`place` of one size."""
     height = (log2_one(most(size, _SMALLEST)) - _LOWEST) * _PER_OCTAVE
-    if height < 0:
-        return 0, least(size / _FIRST_WIDTH, 1.0)
-    whole = int(least(np.floor(height), _BINS - 2.0))
-    return whole + 1, least(height - whole, 1.0)
+    whole = np.floor(least(most(height, -1.0), _BINS - 2.0))
+    inside = least(size / _FIRST_WIDTH if height < 0 else height - whole, 1.0)
+    return int(whole) + 1, inside
 
 
 @compiled
@@ -164,23 +167,24 @@ def rank_one(held: Any, memory: float, ranked: RankedOne) -> None:
     """Sizes and rarities of one row, whose deviations are in ``ranked.raw`` and become their sizes there."""
     weight = double(held.tail_weight)
     total = memory * -expm1_one(-held.tail_rows / memory)
+    # In three steps, each of which is the same for all channels: a processor reckons the five beside each other.
     for channel in range(len(CHANNELS)):
         raw, scale = ranked.raw[channel], double(held.channel_scale[channel])
-        away = abs(raw)
-        size = away / scale if scale > 0 else 0.0
-        if not size < _LARGEST:
-            size = _LARGEST
-        at, inside = place_one(size)
-        side = _LOWER_SIDE[channel] if raw < 0 else _UPPER_SIDE[channel]
+        size = abs(raw) / scale if scale > 0 else 0.0
+        size = size if size < _LARGEST else _LARGEST
+        ranked.side[channel] = _LOWER_SIDE[channel] if raw < 0 else _UPPER_SIDE[channel]
+        ranked.raw[channel], ranked.scale[channel], ranked.size[channel] = abs(raw), scale, size
+        ranked.bin[channel], ranked.inside[channel] = place_one(size)
+    for channel in range(len(CHANNELS)):
+        side, at, inside, size = ranked.side[channel], ranked.bin[channel], ranked.inside[channel], ranked.size[channel]
         beyond = 0.0
         for above in range(at + 1, _BINS):
             beyond += double(held.tails[side, above])
         beyond += double(held.tails[side, at]) * (1.0 if at == _BINS - 1 else 1.0 - inside)
         imagined = _IMAGINED_AT / most(size, _IMAGINED_AT)
-        share = (beyond / weight + imagined * imagined) / (total + 1.0)
-        ranked.raw[channel], ranked.scale[channel], ranked.size[channel] = away, scale, size
-        ranked.rarity[channel] = -log10_one(least(share, 1.0)) if scale > 0 else 0.0
-        ranked.side[channel], ranked.bin[channel] = side, at
+        ranked.share[channel] = least((beyond / weight + imagined * imagined) / (total + 1.0), 1.0)
+    for channel in range(len(CHANNELS)):
+        ranked.rarity[channel] = -log10_one(ranked.share[channel]) if ranked.scale[channel] > 0 else 0.0
 
 
 @compiled

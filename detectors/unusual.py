@@ -75,17 +75,23 @@ class Unusual(Detector[UnusualParams]):
     def _shown(self, batch: Batch, good: bool) -> Measures:
         """Rows of any slots, in the order of the log."""
         column = batch.columns.get(self.params.column)
-        told = Told.nothing(len(batch))
         if column is None:
+            told = Told.nothing(len(batch))
             return Measures(told.measure, told.expected, told.score)
         if compiled.AVAILABLE:
-            # Copies: what is read-only, or strided, would be another type, and compiled once more.
-            slot, ts, value = np.array(batch.slot, np.int32), np.array(batch.ts, np.int64), np.array(column, np.float64)
-            by_rows(self.state.records, self.state.blank, self._fixed, slot, ts, value, good, told)
+            told = self._looped(batch, column, good)
         else:
+            told = Told.nothing(len(batch))
             for piece in rounds(batch.slot):
                 self._round(told, piece[np.abs(column[piece]) < fixed.LARGEST], batch, column, good)
         return Measures(told.measure, told.expected, told.score, lambda i: told.sentence(i, float(column[i])))
+
+    def _looped(self, batch: Batch, column: Float64, good: bool) -> Told:
+        # Copies: what is read-only, or strided, would be another type, and compiled once more.
+        slot, ts, value = np.array(batch.slot, np.int32), np.array(batch.ts, np.int64), np.array(column, np.float64)
+        room = Told.room(len(slot))
+        by_rows(self.state.records, self.state.blank, slot, ts, value, good, *room, *self._fixed)
+        return Told.of(*room)
 
     def _round(self, told: Told, rows: Int64, batch: Batch, column: Float64, good: bool) -> None:
         """Rows of distinct slots, all of them with a value."""

@@ -15,19 +15,32 @@ from detectors import unusual_params as fixed
 from detectors.compiled import compiled
 from detectors.elementary import double, exp_one, least, log10_one, most
 from detectors.unusual_params import Fixed
-from detectors.unusual_told import Told
-from streams.batch import Float64, Int32, Int64
+from streams.batch import Bool, Float64, Int32, Int64
 
 
 @compiled
-def by_rows(records: Any, blank: Any, params: Fixed, slot: Int32, ts: Int64, value: Float64, good: bool, told: Told) -> None:
-    """Fill ``told``, which says nothing yet, row by row in the order of the log, and move the slots' ``records`` along.
+def by_rows(
+    records: Any,
+    blank: Any,
+    slot: Int32,
+    ts: Int64,
+    value: Float64,
+    good: bool,
+    numbers: Float64,
+    marks: Int64,
+    beyond: Bool,
+    *params: Any,
+) -> None:
+    """Move the slots' ``records`` along, row by row in the order of the log, and fill what :meth:`Told.of` takes.
 
-    ``blank``: array of one record, of a slot nothing is known of. ``good``: somebody knows that the rows are.
+    ``blank``: array of one record, of a slot nothing is known of. ``good``: somebody knows that the rows are. ``params``: the
+    numbers of :class:`detectors.unusual_params.Fixed`, one by one, for a tuple costs a microsecond more.
     """
+    fixed_params = Fixed(*params)
     ranked = tails.ranked_one()
     for i in range(len(slot)):
         s, at, x = slot[i], ts[i], value[i]
+        numbers[:, i], marks[0, i], marks[1, i], beyond[i] = np.nan, -1, 0, False
         if not abs(x) < fixed.LARGEST:
             continue
         held = records[s]
@@ -38,12 +51,12 @@ def by_rows(records: Any, blank: Any, params: Fixed, slot: Int32, ts: Int64, val
             age = 0.0
         if x != x:
             continue
-        measure, expected, score, channel, beyond, since = _judge(held, params, at, x, a_day, age, gap, good, ranked)
+        said = _judge(held, fixed_params, at, x, a_day, age, gap, good, ranked)
+        numbers[0, i], numbers[1, i], numbers[2, i], marks[0, i], beyond[i], marks[1, i] = said
+        numbers[3, i] = ranked.rarity[marks[0, i]]
         if held.kind == counter_steps.COUNTER:
             # What a counter is expected to show is its last value and the usual rate since.
-            expected = last + expected * passed
-        told.measure[i], told.expected[i], told.score[i] = measure, expected, score
-        told.rarity[i], told.channel[i], told.beyond[i], told.since[i] = ranked.rarity[channel], channel, beyond, since
+            numbers[1, i] = last + numbers[1, i] * passed
 
 
 @compiled

@@ -26,9 +26,19 @@ class Told(NamedTuple):
     since: Int64
 
     @classmethod
+    def room(cls, n: int) -> tuple[Float64, Int64, Bool]:
+        """What :meth:`of` takes, not yet filled: numbers of shape (4, n), channel and since of shape (2, n), beyond (n)."""
+        return np.empty((4, n)), np.empty((2, n), np.int64), np.empty(n, np.bool_)
+
+    @classmethod
+    def of(cls, numbers: Float64, marks: Int64, beyond: Bool) -> Told:
+        return cls(numbers[0], numbers[1], numbers[2], numbers[3], marks[0], beyond, marks[1])
+
+    @classmethod
     def nothing(cls, n: int) -> Told:
-        measure, expected, score, rarity = np.full((4, n), np.nan)
-        return cls(measure, expected, score, rarity, np.full(n, -1), np.zeros(n, np.bool_), np.zeros(n, np.int64))
+        numbers, marks, beyond = cls.room(n)
+        numbers[:], marks[0], marks[1], beyond[:] = np.nan, -1, 0, False
+        return cls.of(numbers, marks, beyond)
 
     def put(self, rows: Int64, part: Told) -> None:
         """These rows are told by another one."""

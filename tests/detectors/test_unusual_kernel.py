@@ -111,7 +111,7 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> None:
         np.testing.assert_array_equal(other[name], held, name)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(params, st.sampled_from(KINDS), seeds, st.sampled_from([0.5, 600.0]), rows, st.integers(1, 300))
 def test_a_compiled_loop_and_rounds_in_numpy_give_the_same_bits(
     monkeypatch: pytest.MonkeyPatch, chosen: UnusualParams, kind: str, seed: int, step_s: float, drawn: Any, cut: int
@@ -121,7 +121,7 @@ def test_a_compiled_loop_and_rounds_in_numpy_give_the_same_bits(
     Shown(monkeypatch, chosen).measure(parts)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(params, st.sampled_from(KINDS), seeds, rows)
 def test_rows_known_to_be_good_are_learned_alike(
     monkeypatch: pytest.MonkeyPatch, chosen: UnusualParams, kind: str, seed: int, drawn: Any
