@@ -12,7 +12,7 @@ the bins of one. Per slot 9 × 26 × 4 bytes and 24 more.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from detectors.base import Columns
 from detectors.compiled import compiled
 from detectors.elementary import double, exp, exp_one, expm1, expm1_one, least, log2, log2_one, log10, log10_one, most
 from detectors.small import bounded
-from streams.batch import Bool, Float64, Int32, Int64
+from streams.batch import Bool, Float64, Int32
 
 #: Bins of a third of an octave; the first one holds everything below a third of a scale, the last everything beyond 110.
 _BINS = 26
@@ -124,33 +124,12 @@ def forget_beyond(state: Columns, slot: Int32, size: float) -> None:
     state["tails"][slot, :, first:] = 0.0
 
 
-class RankedOne(NamedTuple):
-    """:class:`Ranked` of one row: room for one number a channel, used again for the next row."""
-
-    raw: Float64
-    scale: Float64
-    size: Float64
-    rarity: Float64
-    inside: Float64
-    share: Float64
-    side: Int64
-    bin: Int64
-
-
-@compiled
-def ranked_one() -> RankedOne:
-    """Room for one row after the other."""
-    channels = len(CHANNELS)
-    return RankedOne(
-        np.zeros(channels),
-        np.zeros(channels),
-        np.zeros(channels),
-        np.zeros(channels),
-        np.zeros(channels),
-        np.zeros(channels),
-        np.zeros(channels, np.int64),
-        np.zeros(channels, np.int64),
-    )
+#: :class:`Ranked` of one row: one number a channel. A record is handed on as it is; of arrays, compiled code would count who
+#: holds them, at every call.
+RANKED_ONE = np.dtype(
+    [(name, np.float64, len(CHANNELS)) for name in ("raw", "scale", "size", "inside", "share", "rarity")]
+    + [(name, np.int64, len(CHANNELS)) for name in ("side", "bin")]
+)
 
 
 @compiled
@@ -163,7 +142,7 @@ def place_one(size: float) -> tuple[int, float]:
 
 
 @compiled
-def rank_one(held: Any, memory: float, ranked: RankedOne) -> None:
+def rank_one(held: Any, memory: float, ranked: Any) -> None:
     """Sizes and rarities of one row, whose deviations are in ``ranked.raw`` and become their sizes there."""
     weight = double(held.tail_weight)
     total = memory * -expm1_one(-held.tail_rows / memory)
@@ -188,7 +167,7 @@ def rank_one(held: Any, memory: float, ranked: RankedOne) -> None:
 
 
 @compiled
-def count_one(held: Any, ranked: RankedOne, memory: float) -> None:
+def count_one(held: Any, ranked: Any, memory: float) -> None:
     """:meth:`Ranked.count` of a row that is counted and moves the scales."""
     rows = min(int(held.tail_rows), 2**30) + 1
     share, weight = least(float(rows), _SCALE_ROWS), double(held.tail_weight)

@@ -17,6 +17,8 @@ from detectors.elementary import double, exp_one, least, log10_one, most
 from detectors.unusual_params import Fixed
 from streams.batch import Bool, Float64, Int32, Int64
 
+_RANKED_ONE = tails.RANKED_ONE
+
 
 @compiled
 def by_rows(
@@ -37,13 +39,14 @@ def by_rows(
     numbers of :class:`detectors.unusual_params.Fixed`, one by one, for a tuple costs a microsecond more.
     """
     fixed_params = Fixed(*params)
-    ranked = tails.ranked_one()
+    room = np.zeros(1, _RANKED_ONE)
     for i in range(len(slot)):
         s, at, x = slot[i], ts[i], value[i]
         numbers[:, i], marks[0, i], marks[1, i], beyond[i] = np.nan, -1, 0, False
         if not abs(x) < fixed.LARGEST:
             continue
-        held = records[s]
+        # Both are pointers, and do not keep the arrays: those must outlive the loop.
+        held, ranked = records[s], room[0]
         a_day, age, gap, passed = pace.advance_one(held, at)
         x, last, anew = counter_steps.advance_one(held, passed, x)
         if anew:
@@ -61,7 +64,7 @@ def by_rows(
 
 @compiled
 def _judge(
-    held: Any, params: Fixed, ts: int, x: float, a_day: float, age: float, gap: float, good: bool, ranked: tails.RankedOne
+    held: Any, params: Fixed, ts: int, x: float, a_day: float, age: float, gap: float, good: bool, ranked: Any
 ) -> tuple[float, float, float, int, bool, int]:
     """(measure, expected, score, channel that says most, beyond anything seen, since when) of one row."""
     if held.anchor != held.anchor:
@@ -77,9 +80,10 @@ def _judge(
     ready = rows >= fixed.FIRST_ROWS and scale[0] > digits and scale[1] > digits
     q = (away[0] / scale[0], away[1] / scale[1]) if ready else (0.0, 0.0)
     if ready:
-        _channels(held, q, gap, ranked.raw)
+        _channels(held, q, gap, ranked)
     else:
-        ranked.raw[:] = 0.0
+        for channel in range(len(tails.CHANNELS)):
+            ranked.raw[channel] = 0.0
     short = double(held.short) if ready else 0.0
     spread = ranked.raw[tails.SPREAD]
     tails.rank_one(held, params.memory, ranked)
@@ -117,8 +121,8 @@ def _judge(
 
 
 @compiled
-def _channels(held: Any, q: tuple[float, float], gap: float, raw: Float64) -> None:
-    """Advance the running means and put the five deviations, in scales, of a ready row into ``raw``."""
+def _channels(held: Any, q: tuple[float, float], gap: float, ranked: Any) -> None:
+    """Advance the running means and put the five deviations, in scales, of a ready row into ``ranked``."""
     hour, ten = q
     capped = least(most(ten, -fixed.CAP), fixed.CAP)
     judged = int(held.judged)
@@ -135,8 +139,8 @@ def _channels(held: Any, q: tuple[float, float], gap: float, raw: Float64) -> No
     long = long + (least(most(ten, -fixed.CAP / 2), fixed.CAP / 2) - long) / least(judged + 1.0, fixed.LONG)
     held.short, held.spread, held.long = short, spread, long
     held.judged = min(judged, 2**30) + 1
-    raw[tails.HOUR], raw[tails.TEN], raw[tails.SHORT] = hour, ten, short
-    raw[tails.SPREAD], raw[tails.LONG] = spread - 1.0, long
+    ranked.raw[tails.HOUR], ranked.raw[tails.TEN], ranked.raw[tails.SHORT] = hour, ten, short
+    ranked.raw[tails.SPREAD], ranked.raw[tails.LONG] = spread - 1.0, long
 
 
 @compiled
@@ -144,7 +148,7 @@ def _evidence(
     held: Any,
     params: Fixed,
     x_off: float,
-    ranked: tails.RankedOne,
+    ranked: Any,
     wider: bool,
     scale: tuple[float, float],
     rows: int,
@@ -196,7 +200,7 @@ def _learn(
     ready: bool,
     a_day: float,
     seen: episodes.JudgedOne,
-    ranked: tails.RankedOne,
+    ranked: Any,
     young: bool,
     good: bool,
 ) -> None:

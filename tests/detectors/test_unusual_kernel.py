@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def batch(slot: Any, ts: Any, value: Any) -> Batch:
 
 
 class Shown:
-    """The same batches, to a compiled detector and to one in numpy."""
+    """The same rows, to a compiled detector and to one in numpy."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, chosen: UnusualParams, slots: int = SLOTS) -> None:
         self._monkeypatch = monkeypatch
@@ -78,12 +79,13 @@ class Shown:
         self.compiled.grow(slots)
         self.in_numpy.grow(slots)
 
-    def measure(self, parts: Sequence[Batch]) -> list[Any]:
-        """What the compiled one tells, after it was compared with the other."""
-        told = [_told(self.compiled, part) for part in parts]
+    def measure(self, whole: Batch, cuts: Sequence[int] = ()) -> dict[str, Any]:
+        """What the compiled one tells of the batch in pieces, after it was compared with what the other tells of it at once."""
+        edges = [0, *(cut for cut in cuts if cut < len(whole)), len(whole)]
+        parts = [_told(self.compiled, whole.cut(*edge)) for edge in pairwise(edges)]
+        told = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         self._monkeypatch.setattr(compiled, "AVAILABLE", False)
-        for one, part in zip(told, parts, strict=True):
-            _same(one, _told(self.in_numpy, part))
+        _same(told, _told(self.in_numpy, whole))
         self._monkeypatch.setattr(compiled, "AVAILABLE", True)
         self.same_state()
         return told
@@ -116,9 +118,7 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> None:
 def test_a_compiled_loop_and_rounds_in_numpy_give_the_same_bits(
     monkeypatch: pytest.MonkeyPatch, chosen: UnusualParams, kind: str, seed: int, step_s: float, drawn: Any, cut: int
 ) -> None:
-    whole = batch_of(kind, seed, step_s, drawn)
-    parts = [part for part in (whole.cut(0, cut), whole.cut(cut, len(whole))) if len(part)]
-    Shown(monkeypatch, chosen).measure(parts)
+    Shown(monkeypatch, chosen).measure(batch_of(kind, seed, step_s, drawn), [cut])
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -128,7 +128,7 @@ def test_rows_known_to_be_good_are_learned_alike(
 ) -> None:
     shown = Shown(monkeypatch, chosen)
     shown.teach(batch_of(kind, seed, 600.0, drawn))
-    shown.measure([batch_of(kind, seed, 600.0, drawn)])
+    shown.measure(batch_of(kind, seed, 600.0, drawn))
 
 
 def test_a_long_series_with_troubles_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_a_long_series_with_troubles_gives_the_same_bits(monkeypatch: pytest.Mon
     value[rng.integers(300, count, 20)] += 30
     value[change:] += 100
     shown = Shown(monkeypatch, UnusualParams(memory=100.0), 1)
-    told = shown.measure([batch(np.zeros(count), 1_700_000_000_000 + 600_000 * np.arange(count), value)])[0]
+    told = shown.measure(batch(np.zeros(count), 1_700_000_000_000 + 600_000 * np.arange(count), value))
     assert told["measure"][change] >= 1
     assert np.abs(told["expected"][-144:] - value[-144:]).max() < 40
     assert shown.compiled.state["tail_weight"][0] < np.exp(count / 100)
@@ -155,8 +155,7 @@ def test_meters_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     meters[700, 0] += 1e4
     ts = np.repeat(1_700_000_000_000 + 300_000 * np.arange(count), 4)
     shown = Shown(monkeypatch, UnusualParams(), 4)
-    whole = batch(np.tile(np.arange(4), count), ts, meters.ravel())
-    shown.measure([whole.cut(at, min(at + 97, len(whole))) for at in range(0, len(whole), 97)])
+    shown.measure(batch(np.tile(np.arange(4), count), ts, meters.ravel()), range(97, 4 * count, 97))
     assert shown.compiled.state["kind"][:4].tolist() == [1, 1, 2, 1]
     assert shown.compiled.state["rows"][2] < count - 500 + 1
 
@@ -166,18 +165,18 @@ def test_noise_that_has_grown_is_adopted_alike(monkeypatch: pytest.MonkeyPatch) 
     value = rng.standard_normal(count)
     value[600:] *= 30
     shown = Shown(monkeypatch, UnusualParams(adopt_after=60), 1)
-    told = shown.measure([batch(np.zeros(count), 1_700_000_000_000 + 1_800_000 * np.arange(count), value)])[0]
+    told = shown.measure(batch(np.zeros(count), 1_700_000_000_000 + 1_800_000 * np.arange(count), value))
     assert np.nanmax(told["measure"][600:700]) >= 1
     assert np.nanmax(told["measure"][-200:]) < 1
 
 
 def test_a_forgotten_slot_begins_anew_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = Shown(monkeypatch, UnusualParams())
-    shown.measure([batch_of("noise", 1, 600.0, [(2, 3.0, 300.0, 40)])])
+    shown.measure(batch_of("noise", 1, 600.0, [(2, 3.0, 300.0, 40)]))
     for detector in (shown.compiled, shown.in_numpy):
         detector.forget(np.array([1]))
         detector.grow(40)
-    shown.measure([batch_of("coarse", 2, 600.0, [(1, 3.0, 300.0, 40)])])
+    shown.measure(batch_of("coarse", 2, 600.0, [(1, 3.0, 300.0, 40)]))
 
 
 def test_what_is_read_only_or_strided_is_read_like_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,4 +184,4 @@ def test_what_is_read_only_or_strided_is_read_like_anything_else(monkeypatch: py
     table = np.stack([part.columns["value"], part.columns["value"]], axis=1)
     table.flags.writeable = part.ts.flags.writeable = False
     part.columns["value"] = table[:, 1]
-    Shown(monkeypatch, UnusualParams()).measure([part])
+    Shown(monkeypatch, UnusualParams()).measure(part)
