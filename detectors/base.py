@@ -128,16 +128,6 @@ class Columns:
         for name, array in self._arrays.items():
             array[slots] = self._kinds[name][1]
 
-    def held(self, slot: int) -> dict[str, Any]:
-        """One slot in plain numbers, for arithmetic row by row; of columns wider than one number the row itself, not a copy."""
-        return {name: array.item(slot) if array.ndim == 1 else array[slot] for name, array in self._arrays.items()}
-
-    def keep(self, slot: int, held: Mapping[str, Any]) -> None:
-        """Put the plain numbers of :meth:`held` back."""
-        for name, array in self._arrays.items():
-            if array.ndim == 1:
-                array[slot] = held[name]
-
     def snapshot(self) -> Snapshot:
         return {name: array[: self.size].copy() for name, array in self._arrays.items()}
 

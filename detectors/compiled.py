@@ -12,15 +12,20 @@ bits** of both, because what a worker decides must not depend on where it runs. 
 
 Compiled code is cached beside the source, under ``NUMBA_CACHE_DIR`` where that is set, else in the user's cache directory.
 Compiling takes seconds, reading the cache a tenth of one; ``python -m detectors.warm`` fills it, as ``make venv`` and the image
-do, and a worker does it before it asks for partitions. numba itself is imported with the first call, because reading rules or
-answering ``--help`` needs none of it.
+do, and a worker does it before it asks for partitions. A loop is compiled anew when a module it stands on has changed; that of
+a constant is seen where the constant is named with it, ``fixed.CAP``. numba itself is imported with the first call, because
+reading rules or answering ``--help`` needs none of it.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,9 +76,39 @@ def _meet_numba() -> None:
     new, _Loop.waiting = _Loop.waiting, []
     for loop in new:
         try:
-            loop._made = numba.njit(loop.function, cache=True, error_model="numpy")
+            loop._made = _stamped(numba.njit(loop.function, cache=True, error_model="numpy"), loop.function)
         except RuntimeError:  # no folder to keep compiled code in: each process compiles its own
             loop._made = numba.njit(loop.function, error_model="numpy")
     for loop in new:
         names: dict[str, Any] = loop.function.__globals__
         names.update({name: held._made for name, held in names.items() if isinstance(held, _Loop) and held._made is not None})
+
+
+def _stamped(made: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Cached code holds what the function calls as well, but numba only looks whether the function's own file has changed; here
+    its stamp is that of all files. The stamp has no public name: where it has none any more, numba's rule holds."""
+    file: Any = getattr(getattr(made, "_cache", None), "_cache_file", None)
+    if hasattr(file, "_source_stamp"):
+        paths = _stands_on(function.__module__, Path(function.__code__.co_filename).parent)
+        file._source_stamp = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
+    return cast("Callable[..., Any]", made)
+
+
+@cache
+def _stands_on(module: str, folder: Path) -> list[Path]:
+    """Files of the folder that the module imports from, and theirs, and so on."""
+    found: set[Path] = set()
+    seen, waiting = set(), {module}
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        names = vars(sys.modules[name]) if name in sys.modules else {}
+        path = Path(names.get("__file__") or "")
+        if path.parent != folder:
+            continue
+        found.add(path)
+        for value in names.values():
+            other = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            if isinstance(other, str) and other not in seen:
+                waiting.add(other)
+    return sorted(found)

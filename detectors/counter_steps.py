@@ -9,10 +9,12 @@ its value every reading of a meter is a record.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from detectors.base import Columns
-from detectors.plain import Held
+from detectors.compiled import compiled
 from streams.batch import Bool, Float64, Int32
 
 _ROWS = 200
@@ -57,20 +59,22 @@ def advance(state: Columns, slot: Int32, passed_s: Float64, value: Float64) -> t
     return judged, last, counts | (was & plain)
 
 
-def advance_one(held: Held, passed_s: float, value: float) -> tuple[float, float, bool]:
+@compiled
+def advance_one(held: Any, passed_s: float, value: float) -> tuple[float, float, bool]:
     """:func:`advance` of one row."""
     last, kind = held.last, held.kind
     held.last = value
     if kind == _PLAIN:
         return value, last, False
     fell, was, open_ = value < last, kind == COUNTER, kind == _OPEN
-    held.steps = min(held.steps + 1, _ROWS)
-    held.rises = min(held.rises + (value > last), _RISES)
-    likely = open_ and held.rises >= _LIKELY and 2 * held.rises >= held.steps
-    held.resets = min(held.resets + ((was or likely) and fell), _RESETS)
-    counts = open_ and not fell and held.steps >= _ROWS and held.rises >= _RISES
-    plain = (open_ and fell and not likely) or ((was or likely) and held.resets >= _RESETS)
+    steps = min(int(held.steps) + 1, _ROWS)
+    rises = min(int(held.rises) + (1 if value > last else 0), _RISES)
+    likely = open_ and rises >= _LIKELY and 2 * rises >= steps
+    resets = min(int(held.resets) + (1 if (was or likely) and fell else 0), _RESETS)
+    counts = open_ and not fell and steps >= _ROWS and rises >= _RISES
+    plain = (open_ and fell and not likely) or ((was or likely) and resets >= _RESETS)
     held.kind = COUNTER if counts else _PLAIN if plain else kind
+    held.steps, held.rises, held.resets = steps, rises, resets
     judged = value
     if counts or (was and not plain):
         judged = (value - last) / passed_s if passed_s > 0 and not fell else np.nan

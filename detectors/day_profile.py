@@ -11,11 +11,14 @@ of its movements. 8 bytes a bin and slot; a handful of gathers a row.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Columns
-from detectors.plain import Held, single
+from detectors.compiled import compiled
+from detectors.elementary import double, least, most
 from streams.batch import Bool, Float64, Int32, Int64
 
 BINS = 144
@@ -43,15 +46,16 @@ def bins(ts: Int64) -> NDArray[np.int64]:
 def expected(state: Columns, slot: Int32, at: NDArray[np.int64]) -> tuple[Float64, Float64]:
     """What is usual at bin ``at``, by the hour and by the ten minutes, as distances from the anchor."""
     of_hour = (at // _PER_HOUR * _PER_HOUR)[:, None] + _OF_HOUR
-    usual = state["usual"][slot[:, None], of_hour]
+    usual = state["usual"][slot[:, None], of_hour].astype(np.float64)
     seen = state["usual_rows"][slot[:, None], of_hour] > 0
     count = seen.sum(axis=1)
-    total = np.where(seen, usual, 0.0).sum(axis=1)
+    # Added up one after the other, as a loop does: the order of ``sum`` is numpy's affair.
+    total = np.add.accumulate(np.where(seen, usual, 0.0), axis=1)[:, -1]
     level = state["level"][slot].astype(np.float64)
     hour = np.where(count > 0, total / np.maximum(count, 1), level)
     own = at % _PER_HOUR
     rows = np.arange(len(at))
-    ten = np.where(seen[rows, own], usual[rows, own].astype(np.float64), hour)
+    ten = np.where(seen[rows, own], usual[rows, own], hour)
     return hour, ten
 
 
@@ -76,39 +80,52 @@ def learn(
     state["usual"][slot, at] = ten[take] + away[take] * np.maximum(1.0 / count, 1.0 / memory)
     state["usual_rows"][slot, at] = count
     rows = np.minimum(state["level_rows"][slot], 2**30) + 1
-    state["level"][slot] += (x[take] - state["level"][slot]) / np.minimum(rows, _LEVEL_ROWS)
+    level = state["level"][slot].astype(np.float64)
+    state["level"][slot] = level + (x[take] - level) / np.minimum(rows, _LEVEL_ROWS)
     state["level_rows"][slot] = rows
-
-
-def bin_one(ts: int) -> int:
-    """:func:`bins` of one time."""
-    return (ts // _BIN_MS) % BINS
-
-
-def expected_one(held: Held, at: int) -> tuple[float, float]:
-    """:func:`expected` of one row."""
-    own = at % _PER_HOUR
-    hours = slice(at - own, at - own + _PER_HOUR)
-    usual, rows = held.usual[hours].tolist(), held.usual_rows[hours].tolist()
-    seen = [value for value, count in zip(usual, rows, strict=True) if count > 0]
-    total = 0.0
-    for value in seen:
-        total = single(total + value)
-    hour = total / len(seen) if seen else held.level
-    return hour, usual[own] if rows[own] > 0 else hour
-
-
-def learn_one(held: Held, at: int, x: float, ten: float, away: float, a_day: float, days: float) -> None:
-    """:func:`learn` of one row that is taken."""
-    count = min(held.usual_rows.item(at), _MOST) + 1.0
-    memory = days * max(1.0, a_day / BINS)
-    held.usual[at] = ten + away * max(1.0 / count, 1.0 / memory)
-    held.usual_rows[at] = count
-    held.level_rows = min(held.level_rows, 2**30) + 1
-    held.level = single(held.level + (x - held.level) / min(held.level_rows, _LEVEL_ROWS))
 
 
 def shift(state: Columns, slot: Int32, by: Float64) -> None:
     """The whole day lies elsewhere now: a new regime was adopted."""
     state["usual"][slot] += by[:, None]
     state["level"][slot] += by
+
+
+@compiled
+def bin_one(ts: int) -> int:
+    """:func:`bins` of one time."""
+    return (ts // _BIN_MS) % BINS
+
+
+@compiled
+def expected_one(held: Any, at: int) -> tuple[float, float]:
+    """:func:`expected` of one row."""
+    first = at - at % _PER_HOUR
+    total, count = 0.0, 0
+    for of_hour in range(first, first + _PER_HOUR):
+        if held.usual_rows[of_hour] > 0:
+            total += double(held.usual[of_hour])
+            count += 1
+    hour = total / count if count > 0 else double(held.level)
+    return hour, double(held.usual[at]) if held.usual_rows[at] > 0 else hour
+
+
+@compiled
+def learn_one(held: Any, at: int, x: float, ten: float, away: float, a_day: float, days: float) -> None:
+    """:func:`learn` of one row that is taken."""
+    count = min(int(held.usual_rows[at]), _MOST) + 1
+    memory = days * most(1.0, a_day / BINS)
+    held.usual[at] = ten + away * most(1.0 / count, 1.0 / memory)
+    held.usual_rows[at] = count
+    rows = min(int(held.level_rows), 2**30) + 1
+    level = double(held.level)
+    held.level = level + (x - level) / least(float(rows), _LEVEL_ROWS)
+    held.level_rows = rows
+
+
+@compiled
+def shift_one(held: Any, by: float) -> None:
+    """:func:`shift` of one slot."""
+    for at in range(BINS):
+        held.usual[at] = double(held.usual[at]) + by
+    held.level = double(held.level) + by

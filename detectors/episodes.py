@@ -12,12 +12,13 @@ rows, or goes on unusual for as long, is the new normal: the caller moves the pr
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from detectors.base import Columns
-from detectors.plain import Held, single
+from detectors.compiled import compiled
+from detectors.elementary import double, most
 from streams.batch import Bool, Float64, Int32, Int64
 
 #: Rows of an episode that are learned from as far as the freeze lets them.
@@ -32,7 +33,6 @@ _FIRST = 12
 #: One alarm raises the bound by a twenty-fifth of it; of the raise a third is left after 2,000 rows.
 _CRIED = 0.3
 _CRIED_FADES = 1.0 - 1.0 / 2000.0
-_CRIED_FADES_32 = single(_CRIED_FADES)
 _LONG = 30_000
 
 COLUMNS = {
@@ -73,14 +73,14 @@ class Judged:
         adopt_after: int,
     ) -> None:
         """``far``: rows that are further off than noise gets. ``short``, ``away``: short mean and deviation, in scales."""
-        episode, cried = state["episode"][slot], state["cried"][slot] * _CRIED_FADES
+        episode, cried = state["episode"][slot], state["cried"][slot].astype(np.float64) * _CRIED_FADES
         self.bound = bound + cried
         off = np.abs(short) > AWAY
         self.unusual = ((evidence >= bound) & far) | ((episode > 0) & off)
         hush = np.maximum(state["hush"][slot] - 1, 0)
         hush = np.where((hush > 0) & self.unusual, np.maximum(hush, _HUSH), hush)
         told = np.minimum(state["told"][slot], _LONG - 1) + 1
-        worst = state["worst"][slot]
+        worst = state["worst"][slot].astype(np.float64)
         worse = (evidence >= worst + _WORSE) & (told >= _FIRST)
         self.told = (evidence >= self.bound) & far & speaks & ((hush == 0) | worse)
         worst = np.where(self.told | ((hush > 0) & (told < _FIRST) & (evidence > worst)), evidence, worst)
@@ -107,7 +107,7 @@ class Judged:
             if run.any():
                 state["run"][slot] = state["run_mean"][slot] = state["run_size"][slot] = 0
             return
-        mean, size = state["run_mean"][slot], state["run_size"][slot]
+        mean, size = state["run_mean"][slot].astype(np.float64), state["run_size"][slot].astype(np.float64)
         on = lasts | (off & ((run == 0) | (short * mean > 0)))
         run = np.where(on, np.minimum(run, _LONG) + 1, 0)
         share = 1.0 / np.maximum(run, 1)
@@ -128,14 +128,14 @@ class JudgedOne(NamedTuple):
     told: bool
     bound: float
     running: int
-    since: int
     adopt: bool
     by: float
     wider: float
 
 
+@compiled
 def judge_one(
-    held: Held,
+    held: Any,
     ts: int,
     evidence: float,
     bound: float,
@@ -147,37 +147,40 @@ def judge_one(
     adopt_after: int,
 ) -> JudgedOne:
     """What one row is; arguments as in :class:`Judged`."""
-    episode, cried = held.episode, single(held.cried * _CRIED_FADES_32)
+    episode, cried = int(held.episode), double(held.cried) * _CRIED_FADES
     lifted = bound + cried
     off = abs(short) > AWAY
     unusual = (evidence >= bound and far) or (episode > 0 and off)
-    hush = max(held.hush - 1, 0)
+    hush = max(int(held.hush) - 1, 0)
     if hush > 0 and unusual:
         hush = max(hush, _HUSH)
-    since_told = min(held.told, _LONG - 1) + 1
-    worse = evidence >= single(held.worst + _WORSE) and since_told >= _FIRST
+    since_told = min(int(held.told), _LONG - 1) + 1
+    worst = double(held.worst)
+    worse = evidence >= worst + _WORSE and since_told >= _FIRST
     told = evidence >= lifted and far and speaks and (hush == 0 or worse)
-    if told or (hush > 0 and since_told < _FIRST and evidence > held.worst):
-        held.worst = single(evidence)
-    held.cried = single(cried + _CRIED) if told else cried
+    if told or (hush > 0 and since_told < _FIRST and evidence > worst):
+        held.worst = evidence
+    held.cried = cried + (_CRIED if told else 0.0)
     held.hush = quiet if told else hush
     held.told = 0 if told else since_told
 
-    held.ordinary = 0 if unusual else min(held.ordinary, _LONG) + 1
+    ordinary = 0 if unusual else min(int(held.ordinary), _LONG) + 1
+    held.ordinary = ordinary
     if unusual and episode == 0:
         held.since = ts
     if unusual:
         episode = min(episode, _LONG) + 1
-    elif held.ordinary >= _OVER:
+    elif ordinary >= _OVER:
         episode = 0
     adopt, by, wider = _regime_one(held, short, away, off, episode, adopt_after)
     held.episode = 0 if adopt else episode
-    return JudgedOne(unusual, told, lifted, episode, held.since, adopt, by, wider)
+    return JudgedOne(unusual, told, lifted, episode, adopt, by, wider)
 
 
-def _regime_one(held: Held, short: float, away: float, off: bool, running: int, adopt_after: int) -> tuple[bool, float, float]:
+@compiled
+def _regime_one(held: Any, short: float, away: float, off: bool, running: int, adopt_after: int) -> tuple[bool, float, float]:
     """(adopt, by, wider) of one row."""
-    run, mean, size = held.run, held.run_mean, held.run_size
+    run, mean, size = int(held.run), double(held.run_mean), double(held.run_size)
     if running > LEARNED_ROWS or (off and (run == 0 or short * mean > 0)):
         run = min(run, _LONG) + 1
         share = 1.0 / run
@@ -186,6 +189,7 @@ def _regime_one(held: Held, short: float, away: float, off: bool, running: int, 
     else:
         run, mean, size = 0, 0.0, 0.0
     adopt = run >= adopt_after
-    held.run, held.run_mean, held.run_size = (0, 0.0, 0.0) if adopt else (run, single(mean), single(size))
-    wider = size - abs(mean)
-    return adopt, mean, 1.0 if wider <= 1.0 else wider
+    held.run = 0 if adopt else run
+    held.run_mean = 0.0 if adopt else mean
+    held.run_size = 0.0 if adopt else size
+    return adopt, mean, most(size - abs(mean), 1.0)

@@ -9,13 +9,13 @@ Gaussian noise passes once in so many *days* must grow with the pace, or fast se
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from detectors.base import Columns
-from detectors.plain import Held, single
+from detectors.compiled import compiled
+from detectors.elementary import double, least, log, log_one, most
 from streams.batch import Float64, Int32, Int64
 
 _FIRST_ROWS = 20
@@ -50,22 +50,23 @@ def advance(state: Columns, slot: Int32, ts: Int64) -> tuple[Float64, Float64, F
     return _DAY_S / interval, np.maximum(ts - first, 0) / (1000.0 * _DAY_S), np.maximum(passed, 0.0) / interval, passed
 
 
-def advance_one(held: Held, ts: int) -> tuple[float, float, float, float]:
+@compiled
+def advance_one(held: Any, ts: int) -> tuple[float, float, float, float]:
     """:func:`advance` of one row."""
-    last, new = held.last_ts, held.first_ts == _NEVER
-    if new:
-        held.first_ts = last = ts
-    passed = (ts - last) / 1000.0
-    usual, count = held.interval, held.intervals
+    if held.first_ts == _NEVER:
+        held.first_ts = held.last_ts = ts
+    passed = (ts - held.last_ts) / 1000.0
+    usual, count = double(held.interval), int(held.intervals)
     now = usual
     if passed > 0:
-        counted = min(passed, 3.0 * usual) if count > 0 else passed
+        counted = least(passed, 3.0 * usual) if count > 0 else passed
         now = usual + (counted - usual) * (1.0 / (count + 1.0) if count < _FIRST_ROWS else 0.01)
-        held.interval = single(now)
+        held.interval = now
         held.intervals = min(count, 2**30) + 1
-    held.last_ts = max(ts, last)
-    interval = max(now, 1e-3)
-    return _DAY_S / interval, max(ts - held.first_ts, 0) / (1000.0 * _DAY_S), max(passed, 0.0) / interval, passed
+    held.last_ts = max(ts, held.last_ts)
+    interval = most(now, 1e-3)
+    age = max(ts - held.first_ts, 0) / (1000.0 * _DAY_S)
+    return _DAY_S / interval, age, most(passed, 0.0) / interval, passed
 
 
 def reach(readings: Float64) -> Float64:
@@ -76,12 +77,13 @@ def reach(readings: Float64) -> Float64:
     >>> [round(float(x), 2) for x in reach(np.array([370.4, 15_787.0, 1_744_278.0]))]
     [3.0, 4.0, 5.0]
     """
-    twice = 2.0 * np.log(np.maximum(readings, 3.0))
-    return np.sqrt(np.maximum(0.5, twice - np.log(np.maximum(1.0, twice - 1.0)) - 0.4516))
+    twice = 2.0 * log(np.maximum(readings, 3.0))
+    return np.sqrt(np.maximum(0.5, twice - log(np.maximum(1.0, twice - 1.0)) - 0.4516))
 
 
-@lru_cache(maxsize=1024)
+@compiled
 def reach_one(readings: float) -> float:
-    """:func:`reach` of one number; a series that keeps its pace asks for the same ones again and again."""
-    twice = 2.0 * float(np.log(max(readings, 3.0)))
-    return math.sqrt(max(0.5, twice - float(np.log(max(1.0, twice - 1.0))) - 0.4516))
+    """:func:`reach` of one number."""
+    twice = 2.0 * log_one(most(readings, 3.0))
+    found: float = np.sqrt(most(0.5, twice - log_one(most(1.0, twice - 1.0)) - 0.4516))
+    return found

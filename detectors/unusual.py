@@ -9,26 +9,29 @@ more. An alarm takes both: evidence above ``bound``, and a deviation that Gaussi
 :mod:`detectors.episodes` tells each trouble once and decides what is learned. Counters are judged by their rate
 (:mod:`detectors.counter_steps`).
 
-What follows is numpy, for wide batches; few rows are reckoned in plain numbers (:mod:`detectors.unusual_rows`), with the same
-bits. Cost: ``python -m benchmarks.detector_speed --only unusual``; under 2 kB a slot. Not for quantities
-for which a standard names a bound (:mod:`detectors.threshold`), nor for events that are rare by nature, and not for what only
-several sensors together can show.
+What follows is numpy: it runs where nothing can be compiled, and says what is right. Else a compiled loop runs
+(:mod:`detectors.unusual_kernel`), with the same bits. Cost: ``python -m benchmarks.detector_speed --only unusual``; under 2 kB
+a slot. Not for quantities for which a standard names a bound (:mod:`detectors.threshold`), nor for events that are rare by
+nature, and not for what only several sensors together can show.
 Source: own; its parts are Huber's clipped mean (1964), empirical tail ranks and one alarm per episode. docs/detectors.md says
 how the numbers were chosen and what it scores on the Numenta Anomaly Benchmark, category by category.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from detectors import counter_steps, day_profile, episodes, pace, tails, unusual_state
+from detectors import compiled, counter_steps, day_profile, episodes, pace, tails, unusual_state
 from detectors import unusual_params as fixed
-from detectors.base import Columns, Detector, Measures, Params, register
+from detectors.base import Detector, Measures, Params, Series, register
+from detectors.elementary import exp, log10
+from detectors.slot_records import SlotRecords
 from detectors.small import beside, bounded
+from detectors.unusual_kernel import by_rows
 from detectors.unusual_params import UnusualParams
-from detectors.unusual_rows import by_rows
 from detectors.unusual_told import Told
 from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 
@@ -37,8 +40,6 @@ __all__ = ["Unusual", "UnusualParams"]
 _WEIGHTS = np.array(fixed.WEIGHTS)
 #: Hour and ten minutes have a residual each; the short mean is one of the second.
 _OF_SIZES = np.array([0, 1, 1])
-#: Rounds of fewer rows than this are quicker row by row.
-_NARROW = 8
 
 
 @register
@@ -52,9 +53,17 @@ class Unusual(Detector[UnusualParams]):
     streams: ClassVar[frozenset[str]] = frozenset({"sensor", "vehicle", "video"})
     Params: ClassVar[type[Params]] = UnusualParams
     repeats: ClassVar[bool] = True
+    compiled: ClassVar[bool] = True
+    revision: ClassVar[int] = 2
 
-    def columns(self) -> Columns:
-        return Columns(**unusual_state.COLUMNS)
+    state: SlotRecords
+
+    def __init__(self, params: UnusualParams, series: Sequence[Series]) -> None:
+        super().__init__(params, series)
+        self._fixed = params.fixed()
+
+    def columns(self) -> SlotRecords:
+        return SlotRecords(**unusual_state.COLUMNS)
 
     def measure(self, batch: Batch) -> Measures:
         return self._shown(batch, good=False)
@@ -64,21 +73,25 @@ class Unusual(Detector[UnusualParams]):
         self._shown(batch, good=True)
 
     def _shown(self, batch: Batch, good: bool) -> Measures:
-        """Rows of any slots: in numpy where rounds are wide, row by row where they are narrow."""
+        """Rows of any slots, in the order of the log."""
         column = batch.columns.get(self.params.column)
         if column is None:
-            blank = Told.nothing(len(batch))
-            return Measures(blank.measure, blank.expected, blank.score)
-        n = len(batch)
-        pieces = rounds(batch.slot) if n > _NARROW else []
-        if n <= _NARROW * max(len(pieces), 1):
-            rows = by_rows(self.state, self.params, batch.slot.tolist(), batch.ts.tolist(), column.tolist(), good)
-            told = Told.of(rows)
+            told = Told.nothing(len(batch))
+            return Measures(told.measure, told.expected, told.score)
+        if compiled.AVAILABLE:
+            told = self._looped(batch, column, good)
         else:
-            told = Told.nothing(n)
-            for piece in pieces:
+            told = Told.nothing(len(batch))
+            for piece in rounds(batch.slot):
                 self._round(told, piece[np.abs(column[piece]) < fixed.LARGEST], batch, column, good)
         return Measures(told.measure, told.expected, told.score, lambda i: told.sentence(i, float(column[i])))
+
+    def _looped(self, batch: Batch, column: Float64, good: bool) -> Told:
+        # Copies: what is read-only, or strided, would be another type, and compiled once more.
+        slot, ts, value = np.array(batch.slot, np.int32), np.array(batch.ts, np.int64), np.array(column, np.float64)
+        room = Told.room(len(slot))
+        by_rows(self.state.records, self.state.blank, slot, ts, value, good, *room, *self._fixed)
+        return Told.of(*room)
 
     def _round(self, told: Told, rows: Int64, batch: Batch, column: Float64, good: bool) -> None:
         """Rows of distinct slots, all of them with a value."""
@@ -95,8 +108,8 @@ class Unusual(Detector[UnusualParams]):
         part = self._judge(slot, ts, x, a_day, age, gap, good)
         counts = self.state["kind"][slot] == counter_steps.COUNTER
         # What a counter is expected to show is its last value and the usual rate since.
-        part.expected = np.where(counts, last + part.expected * passed, part.expected)
-        told.put(rows, part)
+        expected = np.where(counts, last + part.expected * passed, part.expected)
+        told.put(rows, part._replace(expected=expected))
 
     def _judge(self, slot: Int32, ts: Int64, x: Float64, a_day: Float64, age: Float64, gap: Float64, good: bool) -> Told:
         state, params = self.state, self.params
@@ -117,11 +130,11 @@ class Unusual(Detector[UnusualParams]):
         raw = self._channels(slot, q, gap, ready)
         ranked = tails.Ranked(state, slot, raw, params.memory)
         evidence, channel, far, beyond = self._evidence(slot, x_off, ranked, raw, scale, rows, a_day, age)
-        bound = params.bound + fixed.BRISKER * bounded(np.log10(a_day / fixed.BRISK), 0.0, 1.0)
+        bound = params.bound + fixed.BRISKER * bounded(log10(a_day / fixed.BRISK), 0.0, 1.0)
         speaks = ready & (rows >= params.warmup)
         if good:
             evidence = np.zeros_like(evidence)
-        short = np.where(ready, state["short"][slot], 0.0)
+        short = np.where(ready, state["short"][slot].astype(np.float64), 0.0)
         seen = episodes.Judged(
             state,
             slot,
@@ -165,12 +178,12 @@ class Unusual(Detector[UnusualParams]):
         share = 1.0 / np.minimum(judged + 1.0, fixed.SHORT)
         # Over a gap the means go back to rest, as if the missing readings had been ordinary ones.
         missed = np.where(ready, bounded(gap - 3.0, 0.0, 1e6), 0.0)
-        rest, rest_long = (1.0 - 1.0 / fixed.SHORT) ** missed, (1.0 - 1.0 / fixed.LONG) ** missed
-        short = state["short"][slot] * rest
+        rest, rest_long = exp(missed * fixed.LN_REST), exp(missed * fixed.LN_REST_LONG)
+        short = state["short"][slot].astype(np.float64) * rest
         short = short + (capped - short) * share
-        spread = 1.0 + (state["spread"][slot] - 1.0) * rest
+        spread = 1.0 + (state["spread"][slot].astype(np.float64) - 1.0) * rest
         spread = spread + (np.abs(capped) - spread) * share
-        long = state["long"][slot] * rest_long
+        long = state["long"][slot].astype(np.float64) * rest_long
         long = long + (bounded(ten, -fixed.CAP / 2, fixed.CAP / 2) - long) / np.minimum(judged + 1.0, fixed.LONG)
         which = slot[ready]
         state["short"][which], state["spread"][which], state["long"][which] = short[ready], spread[ready], long[ready]
@@ -194,12 +207,12 @@ class Unusual(Detector[UnusualParams]):
         parts[:, tails.SPREAD] *= raw[:, tails.SPREAD] > 0
         x32 = x_off.astype(np.float32)
         beyond = (rows > 0) & ((x32 > state["high"][slot]) | (x32 < state["low"][slot]))
-        fast = parts.sum(axis=1) + fixed.BEYOND_SEEN * beyond
+        fast = ((parts[:, 0] + parts[:, 1]) + parts[:, 2]) + parts[:, 3] + fixed.BEYOND_SEEN * beyond
         slow = fixed.LONG_WEIGHT * ranked.rarity[:, tails.LONG]
         by_long = slow > fast
         channel = np.where(by_long, tails.LONG, parts.argmax(axis=1))
         # Short histories know no rare ranks: what they can say counts for more.
-        known = np.log10(np.minimum(rows, params.memory) + 1.0) / np.log10(params.memory + 1.0)
+        known = log10(np.minimum(rows, params.memory) + 1.0) / log10(np.array(params.memory + 1.0))
         evidence = np.maximum(fast, slow) / (0.5 + 0.5 * known)
 
         # One quantum of a coarse signal is no distance, however rare it is.
@@ -209,7 +222,7 @@ class Unusual(Detector[UnusualParams]):
         sizes = ranked.size[:, :3] * fine[:, _OF_SIZES]
         demand = bounded(fixed.FIRST_DAY - (fixed.FIRST_DAY - 1.0) * (age - 1.0), 1.0, fixed.FIRST_DAY)
         # Readings faster than ten minutes lean on each other, and real trouble is far off: their noise gets a wider berth.
-        noise = pace.reach(a_day * params.noise_days * np.maximum(1.0, a_day / fixed.LEANING) ** 2)
+        noise = pace.reach(a_day * params.noise_days * np.square(np.maximum(1.0, a_day / fixed.LEANING)))
         far = sizes.max(axis=1) * fixed.SIGMAS / noise
         # A mean of a hundred rows has a thirtieth of the chances to stray.
         far_long = ranked.size[:, tails.LONG] * fixed.SIGMAS / pace.reach(a_day * params.noise_days * 3.0 / fixed.LONG)

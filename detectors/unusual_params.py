@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
+import numpy as np
 from msgspec import Meta
 
 from detectors.base import Params
+from detectors.elementary import log
 
 #: Weights of hour, ten minutes, short mean and spread in the evidence, scaled to a sum of three.
 WEIGHTS = tuple(weight * 3.0 / 4.25 for weight in (1.0, 1.0, 1.75, 0.5))
@@ -18,6 +20,8 @@ BRISKER = 2.0
 LEANING = 144.0
 #: Rows of the short mean and of the spread, and of the long mean.
 SHORT, LONG = 12.0, 100.0
+#: Logarithms of what is left of those means after one row.
+LN_REST, LN_REST_LONG = log(np.array([1.0 - 1.0 / SHORT, 1.0 - 1.0 / LONG])).tolist()
 #: A single row counts in the short mean as at most so many scales, in the long mean as at most half of it.
 CAP = 8.0
 #: Learned rows before a scale means anything.
@@ -31,6 +35,19 @@ SIGMAS = 0.798
 FIRST_DAY = 1.7
 #: No quantity of a city is beyond it, and differences stay within 32 bits.
 LARGEST = 1e30
+
+
+class Fixed(NamedTuple):
+    """The parameters as compiled loops take them; named and explained in :class:`UnusualParams`."""
+
+    bound: float
+    noise_days: float
+    warmup: int
+    memory: float
+    profile_days: float
+    quiet: int
+    adopt_after: int
+    freeze: float
 
 
 class UnusualParams(Params, frozen=True):
@@ -50,3 +67,16 @@ class UnusualParams(Params, frozen=True):
     adopt_after: Annotated[int, Meta(ge=30, le=30000)] = 250
     freeze: Annotated[float, Meta(gt=1)] = 8.0
     column: Literal["value", "speed_kmh", "count"] = "value"
+
+    def fixed(self) -> Fixed:
+        """Each number of the one type compiled loops know it by: a whole number given for a fraction is another one."""
+        return Fixed(
+            float(self.bound),
+            float(self.noise_days),
+            int(self.warmup),
+            float(self.memory),
+            float(self.profile_days),
+            int(self.quiet),
+            int(self.adopt_after),
+            float(self.freeze),
+        )

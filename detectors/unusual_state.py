@@ -8,6 +8,8 @@ import numpy as np
 
 from detectors import counter_steps, day_profile, episodes, pace, tails
 from detectors.base import Columns
+from detectors.compiled import compiled
+from detectors.elementary import double
 from streams.batch import Float64, Int32, Int64
 
 _LEARNED = {
@@ -44,3 +46,24 @@ def adopt(state: Columns, slot: Int32, by: Float64, wider: Float64, freeze: floa
     state["scale"][slot] *= wider[:, None]
     state["short"][slot], state["spread"][slot], state["long"][slot] = 0.0, 1.0, 0.0
     tails.forget_beyond(state, slot, freeze)
+
+
+@compiled
+def begin_anew_one(records: Any, s: int, blank: Any, ts: int) -> None:
+    """:func:`begin_anew` of slot ``s``; ``blank`` is the record of a slot nothing is known of."""
+    held = records[s]
+    last_ts, interval, intervals = held.last_ts, held.interval, held.intervals
+    last, kind, steps, rises, resets = held.last, held.kind, held.steps, held.rises, held.resets
+    records[s] = blank
+    held.first_ts, held.last_ts, held.interval, held.intervals = ts, last_ts, interval, intervals
+    held.last, held.kind, held.steps, held.rises, held.resets = last, kind, steps, rises, resets
+
+
+@compiled
+def adopt_one(held: Any, by: float, wider: float, freeze: float) -> None:
+    """:func:`adopt` of one slot."""
+    day_profile.shift_one(held, by)
+    for k in (0, 1):
+        held.scale[k] = double(held.scale[k]) * wider
+    held.short, held.spread, held.long = 0.0, 1.0, 0.0
+    tails.forget_beyond_one(held, freeze)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -13,49 +11,39 @@ from detectors import tails
 from streams.batch import Bool, Float64, Int64
 
 
-class Row(NamedTuple):
-    """One row: the three numbers of :class:`detectors.base.Measures`, and what its sentence needs.
+class Told(NamedTuple):
+    """All rows of a batch: the three numbers of :class:`detectors.base.Measures`, and what a sentence needs.
 
     ``rarity`` of the ``channel`` that says most (−1: the row says nothing), ``beyond`` anything seen, unusual ``since`` (ms).
     """
 
-    measure: float = np.nan
-    expected: float = np.nan
-    score: float = np.nan
-    rarity: float = np.nan
-    channel: int = -1
-    beyond: bool = False
-    since: int = 0
-
-
-@dataclass(slots=True)
-class Told:
-    """The fields of :class:`Row` for all rows of a batch."""
-
     measure: Float64
     expected: Float64
     score: Float64
-    rarity: Float64 | Sequence[float]
-    channel: Int64 | Sequence[int]
-    beyond: Bool | Sequence[bool]
-    since: Int64 | Sequence[int]
+    rarity: Float64
+    channel: Int64
+    beyond: Bool
+    since: Int64
+
+    @classmethod
+    def room(cls, n: int) -> tuple[Float64, Int64, Bool]:
+        """What :meth:`of` takes, not yet filled: numbers of shape (4, n), channel and since of shape (2, n), beyond (n)."""
+        return np.empty((4, n)), np.empty((2, n), np.int64), np.empty(n, np.bool_)
+
+    @classmethod
+    def of(cls, numbers: Float64, marks: Int64, beyond: Bool) -> Told:
+        return cls(numbers[0], numbers[1], numbers[2], numbers[3], marks[0], beyond, marks[1])
 
     @classmethod
     def nothing(cls, n: int) -> Told:
-        blank = Row()
-        return cls(*(np.full(n, of_a_row) for of_a_row in blank))
-
-    @classmethod
-    def of(cls, rows: Sequence[Row]) -> Told:
-        if not rows:
-            return cls.nothing(0)
-        measure, expected, score, *rest = zip(*rows, strict=True)
-        return cls(np.array(measure), np.array(expected), np.array(score), *rest)
+        numbers, marks, beyond = cls.room(n)
+        numbers[:], marks[0], marks[1], beyond[:] = np.nan, -1, 0, False
+        return cls.of(numbers, marks, beyond)
 
     def put(self, rows: Int64, part: Told) -> None:
         """These rows are told by another one."""
-        for name in self.__slots__:
-            getattr(self, name)[rows] = getattr(part, name)
+        for whole, of_rows in zip(self, part, strict=True):
+            whole[rows] = of_rows
 
     def sentence(self, i: int, value: float) -> str:
         """Expected, observed, tail rank, which channel, since when."""

@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 
 Int64 = NDArray[np.int64]
 Int32 = NDArray[np.int32]
+Int16 = NDArray[np.int16]
+UInt16 = NDArray[np.uint16]
+UInt8 = NDArray[np.uint8]
 Float64 = NDArray[np.float64]
+Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
 Headers = Sequence[tuple[str, bytes | None]]
