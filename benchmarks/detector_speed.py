@@ -203,7 +203,7 @@ def main(words: list[str] | None = None) -> int:
         print(*(f"{DEFAULT_DETECTOR}: {line}" for line in shard.lines()), sep="\n")
         for fetch in (1, 1000):
             took = of_one_series(fetch)
-            print(f"{DEFAULT_DETECTOR}: one series, {fetch:,} at a time: {took:.0f} us a reading (median of 5)")
+            print(f"{DEFAULT_DETECTOR}: one series, {fetch:,} at a time: {_microseconds(took)} us a reading (median of 5)")
     if given.write:
         write(given.write, costs, facts)
     return 0

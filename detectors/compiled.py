@@ -8,7 +8,10 @@ bits** of both, because what a worker decides must not depend on where it runs. 
 * sums, products, quotients, roots and comparisons of doubles are the same everywhere; never ``fastmath``, which reorders them;
 * logarithms and exponentials are our own (:mod:`detectors.elementary`): numpy's and the C library's differ in the last bit,
   and from processor to processor;
-* a column of 32 bits is read as a double and written rounded, ``np.float32(x)``.
+* a column of 32 bits is read as a double (:func:`detectors.elementary.double`) and written rounded, ``np.float32(x)``.
+
+One more keeps them quick: parts of a loop hand each other numbers and records (:mod:`detectors.slot_records`), not arrays,
+whose holders compiled code counts at every call.
 
 Compiled code is cached beside the source, under ``NUMBA_CACHE_DIR`` where that is set, else in the user's cache directory.
 Compiling takes seconds, reading the cache a tenth of one; ``python -m detectors.warm`` fills it, as ``make venv`` and the image

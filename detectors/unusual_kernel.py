@@ -31,14 +31,14 @@ def by_rows(
     numbers: Float64,
     marks: Int64,
     beyond: Bool,
-    *params: Any,
+    *given: Any,
 ) -> None:
     """Move the slots' ``records`` along, row by row in the order of the log, and fill what :meth:`Told.of` takes.
 
-    ``blank``: array of one record, of a slot nothing is known of. ``good``: somebody knows that the rows are. ``params``: the
+    ``blank``: array of one record, of a slot nothing is known of. ``good``: somebody knows that the rows are. ``given``: the
     numbers of :class:`detectors.unusual_params.Fixed`, one by one, for a tuple costs a microsecond more.
     """
-    fixed_params = Fixed(*params)
+    params = Fixed(*given)
     room = np.zeros(1, _RANKED_ONE)
     for i in range(len(slot)):
         s, at, x = slot[i], ts[i], value[i]
@@ -54,7 +54,7 @@ def by_rows(
             age = 0.0
         if x != x:
             continue
-        said = _judge(held, fixed_params, at, x, a_day, age, gap, good, ranked)
+        said = _judge(held, params, at, x, a_day, age, gap, good, ranked)
         numbers[0, i], numbers[1, i], numbers[2, i], marks[0, i], beyond[i], marks[1, i] = said
         numbers[3, i] = ranked.rarity[marks[0, i]]
         if held.kind == counter_steps.COUNTER:
