@@ -1,6 +1,6 @@
 """Throughput, alert latency and fences beside their ceilings, in one run.
 
-    python -m benchmarks [--quick] [--json FILE] [--write docs/performance.md] [--only throughput|latency|fences]
+    python -m benchmarks [--quick] [--json FILE] [--write docs/performance.md] [--only throughput|latency|fences] [--peers]
 
 On Apache Kafka where Java and Maven are (they are fetched once), else on the embedded broker, and it says which. On Linux the
 measured process has one core to itself and broker and feeder the other; close what else is running.
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fences, latency, machine, throughput
+from benchmarks import fences, latency, machine, peers, throughput
 from benchmarks.readings import SENSORS
 from benchmarks.servers import Broker, why_no_apache
 from benchmarks.tables import Table, page, write_between
@@ -43,6 +43,10 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=2_000, help="readings a second of the latency run (%(default)s)")
     parser.add_argument("--opens", type=int, default=20, help="incidents a second of the latency run (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the latency run (%(default)s)")
+    parser.add_argument(
+        "--peers", nargs="?", const=".venv-peers/bin/python", metavar="PYTHON",
+        help="measure other stream processors too, with the Python that has them (%(const)s, made by make bench-peers)",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="every figure, as JSON")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables between the markers of this page")
     given = parser.parse_args(words)
@@ -77,6 +81,11 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], list[Table]]:
     facts["cores used"] = (
         f"reader {reader}, broker and feeder {others}" if reader != others else "shared: nothing could be kept apart"
     )
+    if given.peers:
+        there = peers.versions(given.peers)
+        facts["versions of the peers"] = ", ".join(
+            f"{name} {there[name]}" for name in (*peers.PEERS, "confluent-kafka") if name in there
+        )
     machine.pin(others)
     tables: list[Table] = []
     if "throughput" in wanted:
@@ -89,6 +98,7 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], list[Table]]:
                     rounds=given.rounds,
                     check=given.quick,
                     sensors=250 if given.quick else SENSORS,
+                    python=given.peers,
                     tell=tell,
                 )
             )
