@@ -95,7 +95,7 @@ def worker(broker: Broker, redis: str, core: list[int], folder: Path) -> Iterato
         while not _answers(f"http://127.0.0.1:{port}/readyz"):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the worker was not ready: {log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.1)
+            time.sleep(0.02)
         yield f"http://127.0.0.1:{port}"
         if process.poll() is not None:
             raise RuntimeError(f"the worker ended: {log.read_text(errors='replace')[-2000:]}")

@@ -10,8 +10,12 @@ from typing import Any
 
 from streams.errors import Mend
 
-BEGIN = "<!-- begin: written by `python -m benchmarks --write` -->"
-END = "<!-- end: written by `python -m benchmarks --write` -->"
+COMMAND = "python -m benchmarks"
+
+
+def markers(command: str = COMMAND) -> tuple[str, str]:
+    """The lines between which a command writes into a page; each command has a place of its own."""
+    return f"<!-- begin: written by `{command} --write` -->", f"<!-- end: written by `{command} --write` -->"
 
 
 @dataclass
@@ -53,11 +57,12 @@ def page(facts: dict[str, str], tables: Sequence[Table]) -> str:
     return "\n".join([head, "", *(table.markdown() for table in tables)])
 
 
-def write_between(path: Path, text: str) -> None:
-    """Replace what stands between the markers of the page. Raises Mend where it has none."""
+def write_between(path: Path, text: str, command: str = COMMAND) -> None:
+    """Replace what stands between the command's markers in the page. Raises Mend where it has none."""
+    start, stop = markers(command)
     old = path.read_text(encoding="utf-8") if path.exists() else ""
-    head, begin, rest = old.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    head, begin, rest = old.partition(start)
+    _, end, tail = rest.partition(stop)
     if not begin or not end:
-        raise Mend("has no place for the tables", where=str(path), mend=f"put the lines {BEGIN} and {END} into it")
-    path.write_text(f"{head}{BEGIN}\n\n{text.strip()}\n\n{END}{tail}", encoding="utf-8")
+        raise Mend("has no place for the tables", where=str(path), mend=f"put the lines {start} and {stop} into it")
+    path.write_text(f"{head}{start}\n\n{text.strip()}\n\n{stop}{tail}", encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.job import alerts
 from benchmarks.readings import readings
-from benchmarks.tables import BEGIN, END, Table, write_between
+from benchmarks.tables import Table, markers, write_between
 from streams.errors import Mend
 
 ROOT = Path(__file__).parents[2]
@@ -91,10 +91,12 @@ def test_readings_have_the_sizes_the_tables_name():
 
 def test_a_table_is_written_between_the_markers_and_nowhere_else(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
-    write_between(page, Table("New", ["a"], [["1"]]).markdown())
+    begin, end = markers("python -m one")
+    other = "\n".join(markers())
+    page.write_text(f"above\n{other}\n{begin}\nold\n{end}\nbelow\n")
+    write_between(page, Table("New", ["a"], [["1"]]).markdown(), "python -m one")
     text = page.read_text()
-    assert text.startswith("above\n") and text.endswith("\nbelow\n") and "### New" in text and "old" not in text
+    assert text.startswith(f"above\n{other}\n") and text.endswith("\nbelow\n") and "### New" in text and "old" not in text
 
 
 def test_a_page_without_markers_is_refused_with_the_mend(tmp_path):
