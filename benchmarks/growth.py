@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.latency import worker
 from benchmarks.servers import Broker
-from benchmarks.tables import Table, page, write_between
+from benchmarks.tables import Table, deliver, output_options
 from streams.embedded.redis import EmbeddedRedis
 from streams.errors import Mend
 from streams.topics import partition_counts
@@ -180,8 +180,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke run of a few hundred sensors")
     parser.add_argument("--only", choices=WHAT, action="append", help="measure only this (may be given several times)")
     parser.add_argument("--rounds", type=int, default=5, help="samples, of which the median counts (%(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="every figure, as JSON")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables between the markers of this page")
+    output_options(parser)
     given = parser.parse_args(words)
     if given.quick:
         given.rounds = 1
@@ -202,13 +201,7 @@ def main(words: list[str] | None = None) -> int:
         if "start" in wanted:
             tables.append(start(core, others, given))
         facts["load after (1, 5, 15 min)"] = machine.load()
-        text = page(facts, tables)
-        print(text, flush=True)
-        if given.json:
-            told = {"facts": facts, "tables": [table.as_json() for table in tables]}
-            given.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if given.write:
-            write_between(given.write, text, COMMAND)
+        deliver(given, facts, tables, COMMAND)
     except Mend as problem:
         print(f"growth: {problem}", file=sys.stderr)
         return 2

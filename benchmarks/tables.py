@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -66,3 +68,20 @@ def write_between(path: Path, text: str, command: str = COMMAND) -> None:
     if not begin or not end:
         raise Mend("has no place for the tables", where=str(path), mend=f"put the lines {start} and {stop} into it")
     path.write_text(f"{head}{start}\n\n{text.strip()}\n\n{stop}{tail}", encoding="utf-8")
+
+
+def output_options(parser: argparse.ArgumentParser) -> None:
+    """``--json`` and ``--write``, the same for every command that ends with :func:`deliver`."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every figure, as JSON")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables between the markers of this page")
+
+
+def deliver(given: argparse.Namespace, facts: dict[str, str], tables: Sequence[Table], command: str = COMMAND) -> None:
+    """Print what was measured, and put it where the options say. Raises Mend where the page has no place for it."""
+    text = page(facts, tables)
+    print(text, flush=True)
+    if given.json:
+        told = {"facts": facts, "tables": [table.as_json() for table in tables]}
+        given.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if given.write:
+        write_between(given.write, text, command)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import subprocess
@@ -28,6 +29,14 @@ UNFIT = {
     ): "it asks the controller for the settings of its topics, and the embedded broker has no controller",
 }
 _ASK = "import importlib.metadata as m, json, sys; print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
+
+
+def option(parser: argparse.ArgumentParser) -> None:
+    """``--peers``, with the Python that has them."""
+    parser.add_argument(
+        "--peers", nargs="?", const=".venv-peers/bin/python", metavar="PYTHON",
+        help="measure others too, with the Python that has them (%(const)s, made by make bench-peers)",
+    )  # fmt: skip
 
 
 def versions(python: str) -> dict[str, str]:
