@@ -6,6 +6,7 @@ A reading is put together from three pieces of bytes, so that a million of them 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -24,10 +25,21 @@ def sensor(number: int) -> str:
     return f"GAS-W-{number:06d}"
 
 
-def registry(sensors: int) -> Registry:
+def assets(sensors: int) -> Iterator[Asset]:
     """All of them, with the interval that lets silence be watched."""
-    facts = {"city": "340100", "lat": 31.6, "lon": 117.0, "metric": "ch4", "unit": "%LEL", "interval_s": EVERY_MS / 1000}
-    return Registry.from_assets(Asset(sensor(number), "sensor", [Period(0, **facts)]) for number in range(sensors))
+    facts: dict[str, Any] = {
+        "city": "340100",
+        "lat": 31.6,
+        "lon": 117.0,
+        "metric": "ch4",
+        "unit": "%LEL",
+        "interval_s": EVERY_MS / 1000,
+    }
+    return (Asset(sensor(number), "sensor", [Period(0, **facts)]) for number in range(sensors))
+
+
+def registry(sensors: int) -> Registry:
+    return Registry.from_assets(assets(sensors))
 
 
 class City:
