@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: .venv/installed ## prepare .venv: every package pinned and hashed in requirements.lock
@@ -50,6 +50,12 @@ bench: venv ## throughput, latency and fences beside their ceilings, in one run
 .PHONY: bench-peers
 bench-peers: venv .venv-peers/installed ## the same with Quix Streams, Bytewax and Pathway in the throughput table
 	$(BIN)/python -m benchmarks --peers
+
+.PHONY: bench-growth
+bench-growth: venv ## cost and weight by the city's size, instructions of a reading (needs valgrind), speed of replay
+	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.instructions
+	$(BIN)/python -m benchmarks.replay_speed $(if $(wildcard .venv-peers/installed),--peers)
 
 # An environment of their own: they want other versions of what citywatch uses.
 .venv-peers/installed: requirements-peers.lock

@@ -18,10 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks import performance_plots as plots
 from benchmarks.latency import worker
 from benchmarks.servers import Broker
 from benchmarks.tables import Table, deliver, output_options
@@ -100,8 +102,9 @@ def cost(core: list[int], given: argparse.Namespace) -> Table:
         *goal(figures, "sensors", MOST_BY_SENSORS),
         *goal(figures, "partitions", MOST_BY_PARTITIONS),
     ]
+    pictures = {"performance-growth": partial(plots.growth, figures)}
     columns = ["detect stage", "µs/reading, median", "min", "max", "× the first"]
-    return Table("Growth: processor time of a reading", columns, rows, notes, figures)
+    return Table("Growth: processor time of a reading", columns, rows, notes, figures, pictures)
 
 
 def goal(figures: dict[str, Any], axis: str, most: float) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,17 @@ def markers(command: str = COMMAND) -> tuple[str, str]:
 
 @dataclass
 class Table:
-    """``rows`` hold text as it is printed, ``figures`` the numbers behind it; ``notes`` stand below."""
+    """``rows`` hold text as it is printed, ``figures`` the numbers behind it; ``notes`` stand below.
+
+    ``pictures``: name of a file → what draws it as PNG, for pages.
+    """
 
     title: str
     columns: list[str]
     rows: list[list[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, Callable[[], bytes]] = field(default_factory=dict)
 
     def markdown(self) -> str:
         widths = [max(len(row[i]) for row in [self.columns, *self.rows]) for i in range(len(self.columns))]
@@ -45,7 +49,7 @@ class Table:
         return "\n".join([*text, *(["", *(f"- {note}" for note in self.notes)] if self.notes else [])]) + "\n"
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "pictures"}
 
 
 def spread(values: Sequence[float]) -> list[str]:
@@ -53,10 +57,13 @@ def spread(values: Sequence[float]) -> list[str]:
     return [f"{value:,.0f}" for value in (statistics.median(values), min(values), max(values))]
 
 
-def page(facts: dict[str, str], tables: Sequence[Table]) -> str:
-    """Everything a run has to say, as Markdown."""
-    head = "\n".join(f"- {label}: {value}" for label, value in facts.items())
-    return "\n".join([head, "", *(table.markdown() for table in tables)])
+def page(facts: dict[str, str], tables: Sequence[Table], shown: str | None = None) -> str:
+    """Everything a run has to say, as Markdown; with the pictures of each table where a folder has them."""
+    parts = ["\n".join(f"- {label}: {value}" for label, value in facts.items()), ""]
+    for table in tables:
+        parts.append(table.markdown())
+        parts += [f"![{table.title}]({shown}/{name}.png)\n" for name in table.pictures if shown]
+    return "\n".join(parts)
 
 
 def write_between(path: Path, text: str, command: str = COMMAND) -> None:
@@ -77,11 +84,18 @@ def output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def deliver(given: argparse.Namespace, facts: dict[str, str], tables: Sequence[Table], command: str = COMMAND) -> None:
-    """Print what was measured, and put it where the options say. Raises Mend where the page has no place for it."""
-    text = page(facts, tables)
-    print(text, flush=True)
+    """Print what was measured, and put it where the options say; pictures go into plots/ beside the page.
+
+    Raises Mend where the page has no place for it.
+    """
+    print(page(facts, tables), flush=True)
     if given.json:
         told = {"facts": facts, "tables": [table.as_json() for table in tables]}
         given.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if given.write:
-        write_between(given.write, text, command)
+        write_between(given.write, page(facts, tables, "plots"), command)
+        for table in tables:
+            for name, draw in table.pictures.items():
+                picture = given.write.parent / "plots" / f"{name}.png"
+                picture.parent.mkdir(exist_ok=True)
+                picture.write_bytes(draw())

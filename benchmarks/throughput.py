@@ -15,12 +15,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import confluent_kafka
 
 from benchmarks import job, peers
+from benchmarks.performance_plots import engines
 from benchmarks.readings import SENSORS, TOPIC, batches, count_signals, readings, registry, two_rules
 from benchmarks.servers import EMBEDDED_KEEPS, Broker
 from benchmarks.tables import Table, spread
@@ -265,11 +267,10 @@ def _table(
         ["contender", "readings/s, median", "min", "max", "× plain Faust", "÷ citywatch", "per processor-second", "µs/reading"],
         rows,
         notes,
+        {"rates": rates, "runs": runs, "broker": broker.kind, "paced": not fed},
         {
-            "rates": rates,
-            "runs": runs,
-            "labels": {name: LABELS[name] for name in rates},
-            "broker": broker.kind,
-            "paced": not fed,
+            "performance-throughput": partial(
+                engines, {LABELS[name]: found for name, found in rates.items()}, LABELS["citywatch"]
+            )
         },
     )
