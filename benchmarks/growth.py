@@ -49,10 +49,13 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def shard(
-    core: list[int], given: argparse.Namespace, rules: str, sensors: int, partitions: int, batch: int, *more: str
-) -> Told:
-    """Run :mod:`benchmarks.growth_shard` once."""
+def shard(core: list[int], given: argparse.Namespace, rules: str, sensors: int, partitions: int, batch: int) -> Told:
+    """Run :mod:`benchmarks.growth_shard`, once for each size; the largest city saves and restores itself, too."""
+    size = (rules, sensors, partitions, batch)
+    if size in given.done:
+        known: Told = given.done[size]
+        return known
+    more = ["--checkpoint"] if sensors == _sizes(given)[0][-1] else []
     command = [sys.executable, "-m", "benchmarks.growth_shard", "--rules", rules, "--rounds", str(given.rounds)]
     command += ["--sensors", str(sensors), "--partitions", str(partitions), "--batch", str(batch)]
     command += ["--warm", str(1 if given.quick else WARM[rules]), *more, *(["--core", str(core[0])] if core else [])]
@@ -64,13 +67,18 @@ def shard(
         f"{rules} detectors, {sensors:,} sensors, {partitions} partitions, batches of {batch:,}: "
         f"{statistics.median(told['us']):.2f} us, {told['stage_bytes']:,.0f} + {told['registry_bytes']:,.0f} bytes a sensor"
     )
+    given.done[size] = told
     return told
+
+
+def _sizes(given: argparse.Namespace) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    return ((100, 200), (1, 2), (10, 100)) if given.quick else (SENSORS, PARTITIONS, BATCHES)
 
 
 def cost(core: list[int], given: argparse.Namespace) -> Table:
     """Microseconds a reading along the three axes; each point with the others at their usual size."""
-    sensors, partitions, batches = ((100, 200), (1, 2), (10, 100)) if given.quick else (SENSORS, PARTITIONS, BATCHES)  # smoke
-    city, usual = (200, 100) if given.quick else (CITY, BATCH)
+    sensors, partitions, batches = _sizes(given)
+    city, usual = (100, 100) if given.quick else (CITY, BATCH)
     axes = {
         "sensors": {size: (size, 1, usual) for size in sensors},
         "partitions": {count: (city, count, usual) for count in partitions},
@@ -78,13 +86,9 @@ def cost(core: list[int], given: argparse.Namespace) -> Table:
     }
     rows: list[list[str]] = []
     figures: dict[str, Any] = {}
-    seen: dict[tuple[str, tuple[int, int, int]], list[float]] = {}
     for rules in ("four", "five"):
         for axis, points in axes.items():
-            for point in points.values():
-                if (rules, point) not in seen:
-                    seen[rules, point] = shard(core, given, rules, *point)["us"]
-            costs = {value: seen[rules, point] for value, point in points.items()}
+            costs: dict[int, list[float]] = {value: shard(core, given, rules, *point)["us"] for value, point in points.items()}
             figures[f"{rules} {axis}"] = {str(value): found for value, found in costs.items()}
             first = statistics.median(next(iter(costs.values())))
             rows += [
@@ -122,7 +126,7 @@ def goal(figures: dict[str, Any], axis: str, most: float) -> list[str]:
 
 def weight(core: list[int], given: argparse.Namespace) -> Table:
     """What the largest city weighs, and what saving and restoring it takes."""
-    sensors = 200 if given.quick else SENSORS[-1]
+    sensors, batch = _sizes(given)[0][-1], 100 if given.quick else BATCH
     rows: list[list[str]] = []
     figures: dict[str, Any] = {}
 
@@ -131,7 +135,7 @@ def weight(core: list[int], given: argparse.Namespace) -> Table:
         rows.append([what, f"{value:,.0f} {unit}", "–" if most is None else f"≤ {most:,.0f} {unit}", verdict])
 
     for rules in ("four", "five"):
-        told = figures[rules] = shard(core, given, rules, sensors, 1, BATCH if not given.quick else 100, "--checkpoint")
+        told = figures[rules] = shard(core, given, rules, sensors, 1, batch)
         saved = {name: statistics.median(one[name] for one in told["checkpoint"]) for name in told["checkpoint"][0]}
         head = f"{rules} detectors: "
         row(head + "resident, all in, a sensor", told["stage_bytes"] + told["registry_bytes"], "bytes", MOST_BYTES[rules])
@@ -185,6 +189,8 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="samples, of which the median counts (%(default)s)")
     output_options(parser)
     given = parser.parse_args(words)
+    # What was measured already, by size.
+    given.done = {}
     if given.quick:
         given.rounds = 1
     return given

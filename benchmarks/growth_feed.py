@@ -56,17 +56,17 @@ class City:
         values = rng.normal(1.0, 0.1, 997).round(3)
         self._tails = [b',"metric":"ch4","value":%s,"unit":"%%LEL"}' % str(value).encode() for value in values]
 
-    def batches(self, partition: int, size: int) -> Iterator[RawBatch]:
-        """Without end: batches of ``size`` readings, each sensor of the partition once in ten seconds of its log."""
+    def batch(self, partition: int, first: int, size: int) -> RawBatch:
+        """Readings ``first`` to ``first + size`` of a partition's log, in which each sensor speaks once in ten seconds."""
         keys, heads, tails = self._keys[partition], self._heads[partition], self._tails
-        count = len(keys)
-        first = 0
-        while True:
-            place = range(first, first + size)
-            ts = [START + at * EVERY_MS // count for at in place]
-            values: list[bytes | None] = [
-                heads[at % count] + str(when).encode() + tails[at * 7919 % 997] for at, when in zip(place, ts, strict=True)
-            ]
-            arrivals = [when + TRANSIT_MS for when in ts]
-            yield RawBatch(TOPIC, partition, list(place), arrivals, values, [keys[at % count] for at in place])
-            first += size
+        count, place = len(keys), range(first, first + size)
+        ts = [START + at * EVERY_MS // count for at in place]
+        values: list[bytes | None] = [
+            heads[at % count] + str(when).encode() + tails[at * 7919 % 997] for at, when in zip(place, ts, strict=True)
+        ]
+        arrivals = [when + TRANSIT_MS for when in ts]
+        return RawBatch(TOPIC, partition, list(place), arrivals, values, [keys[at % count] for at in place])
+
+    def batches(self, readings: int, size: int) -> Iterator[RawBatch]:
+        """The first readings of the first partition."""
+        return (self.batch(0, first, min(size, readings - first)) for first in range(0, readings, size))

@@ -35,6 +35,7 @@ from topologies.settings_stages import DetectSettings
 
 #: A sample has at least so many readings: processor time is told in steps.
 LEAST = 40_000
+WARM_BATCH = 1_000
 
 
 def resident() -> int:
@@ -49,37 +50,38 @@ def resident() -> int:
 class Stages:
     """The detect stages of all partitions, fed in turn."""
 
-    def __init__(self, city: City, rules: RuleBook, assets: Registry, partitions: int, batch: int) -> None:
+    def __init__(self, city: City, rules: RuleBook, assets: Registry, partitions: int) -> None:
         settings = DetectSettings(partitions=partitions)
         self.stages = [DetectStage(TOPIC, number, rules, assets, settings) for number in range(partitions)]
-        self._feeds = [city.batches(number, batch) for number in range(partitions)]
-        self._batch, self.outcomes = batch, 0
+        self._city, self._next, self.outcomes = city, 0, 0
 
-    def take(self, readings: int) -> float:
-        """Feed at least so many readings; microseconds of processor time for each."""
-        took, turns = 0.0, -(-readings // (self._batch * len(self.stages)))
+    def take(self, readings: int, batch: int) -> float:
+        """Feed at least so many readings, in turns of a batch for each; microseconds of processor time for each reading."""
+        took, turns = 0.0, -(-readings // (batch * len(self.stages)))
         for _ in range(turns):
-            for stage, feed in zip(self.stages, self._feeds, strict=True):
-                raw = next(feed)
+            for number, stage in enumerate(self.stages):
+                raw = self._city.batch(number, self._next, batch)
                 began = time.process_time()
                 found = stage.process(raw)
                 took += time.process_time() - began
                 self.outcomes += found.outcomes["processed"]
-        return took * 1e6 / (turns * self._batch * len(self.stages))
+            self._next += batch
+        return took * 1e6 / (turns * batch * len(self.stages))
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     rules = book(given.rules)
     # What is loaded and compiled with the first batches belongs to no sensor.
-    Stages(City(100, 1), rules, registry(100), 1, 100).take(1_000)
+    Stages(City(100, 1), rules, registry(100), 1).take(1_000, 100)
     city = City(given.sensors, given.partitions)
     warm()
     empty = resident()
     assets = registry(given.sensors)
     registered = resident()
-    stages = Stages(city, rules, assets, given.partitions, given.batch)
-    stages.take(given.warm * given.sensors)
-    costs = [stages.take(max(given.sensors, LEAST)) for _ in range(given.rounds)]
+    stages = Stages(city, rules, assets, given.partitions)
+    # Small batches would take minutes to warm up.
+    stages.take(given.warm * given.sensors, max(given.batch, WARM_BATCH))
+    costs = [stages.take(max(given.sensors, LEAST), given.batch) for _ in range(given.rounds)]
     full = resident()
     told: dict[str, Any] = {"us": costs, "readings": stages.outcomes}
     told["registry_bytes"], told["stage_bytes"] = (registered - empty) / given.sensors, (full - registered) / given.sensors

@@ -54,10 +54,10 @@ def stage(rules: str) -> Callable[[RawBatch], int]:
 def main() -> int:
     name, readings = sys.argv[1], int(sys.argv[2])
     take = hand_loop() if name == "hand_loop" else stage(name)
-    feed = City(SENSORS, 1).batches(0, BATCH)
+    feed = City(SENSORS, 1).batches(WARM * SENSORS + readings, BATCH)
     for raw in islice(feed, WARM * SENSORS // BATCH):
         take(raw)
-    work = list(islice(feed, readings // BATCH))
+    work = list(feed)
     warm()
     if "--counted" in sys.argv:
         subprocess.run(["callgrind_control", "-i", "on", str(os.getpid())], check=True, capture_output=True)

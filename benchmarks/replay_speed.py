@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +44,9 @@ LABELS = {
 def write_bag(path: Path, readings: int, sensors: int = SENSORS) -> int:
     """Write the bag; the sum of its values in thousandths."""
     city, total = City(sensors, 1), 0
-    batch = min(BATCH, readings)
     with BagWriter(path) as writer:
         writer.registry(assets(sensors))
-        for raw in islice(city.batches(0, batch), readings // batch):
+        for raw in city.batches(readings, BATCH):
             parsed = decode(b"[" + b",".join(value for value in raw.values if value is not None) + b"]")
             total += sum(round(reading.value * 1000) for reading in parsed)
             writer.write(raw, [reading.ts for reading in parsed])

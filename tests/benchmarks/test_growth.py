@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from itertools import islice
 
 import orjson
 import pytest
@@ -18,7 +17,7 @@ def test_every_sensor_of_a_partition_speaks_once_in_ten_seconds():
     seen = set()
     for partition in range(3):
         own = {sensor(n) for n in range(40) if partition_of(sensor(n), 3) == partition}
-        first, second = islice(city.batches(partition, len(own)), 2)
+        first, second = (city.batch(partition, at, len(own)) for at in (0, len(own)))
         for batch in (first, second):
             readings = [orjson.loads(value) for value in batch.values]
             assert {reading["sensor_id"] for reading in readings} == own == {key.decode() for key in batch.keys}
@@ -32,6 +31,7 @@ def test_every_sensor_of_a_partition_speaks_once_in_ten_seconds():
 def small(monkeypatch):
     """A sample of a hundred readings; this process's collector is left as it is."""
     monkeypatch.setattr(growth_shard, "LEAST", 100)
+    monkeypatch.setattr(growth_shard, "WARM_BATCH", 20)
     monkeypatch.setattr(growth_shard, "warm", lambda: None)
 
     def measure(**given):

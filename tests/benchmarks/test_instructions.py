@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from itertools import islice
 
 import pytest
 
@@ -14,8 +13,7 @@ from benchmarks.growth_feed import City
 @pytest.mark.parametrize("name", list(instructions.LABELS))
 def test_a_work_processes_every_reading(name):
     take = instruction_work.hand_loop() if name == "hand_loop" else instruction_work.stage(name)
-    batches = islice(City(instruction_work.SENSORS, 1).batches(0, 500), 6)
-    assert sum(map(take, batches)) == 3_000
+    assert sum(map(take, City(instruction_work.SENSORS, 1).batches(3_000, 500))) == 3_000
 
 
 def test_instructions_of_a_reading_are_the_difference_of_two_runs(monkeypatch):
