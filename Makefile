@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: .venv/installed ## prepare .venv: every package pinned and hashed in requirements.lock
@@ -47,6 +47,22 @@ faults: venv ## the fault lab: ONLY=zombie for one of them, TIMES=1 (20 unless s
 bench: venv ## throughput, latency and fences beside their ceilings, in one run
 	$(BIN)/python -m benchmarks
 
+.PHONY: bench-peers
+bench-peers: venv .venv-peers/installed ## the same with Quix Streams, Bytewax and Pathway in the throughput table
+	$(BIN)/python -m benchmarks --peers
+
+.PHONY: bench-growth
+bench-growth: venv ## cost and weight by the city's size, instructions of a reading (needs valgrind), speed of replay
+	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.instructions
+	$(BIN)/python -m benchmarks.replay_speed $(if $(wildcard .venv-peers/installed),--peers)
+
+# An environment of their own: they want other versions of what citywatch uses.
+.venv-peers/installed: requirements-peers.lock
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
+	@touch $@
+
 .PHONY: format
 format: venv ## let ruff format and sort
 	$(BIN)/ruff check --fix .
@@ -58,9 +74,10 @@ contract: venv ## generate the reference pages under docs from what runs
 	$(BIN)/python -m topologies.publish docs
 
 .PHONY: lock
-lock: venv ## resolve pyproject.toml into requirements.lock anew (needs uv)
+lock: venv ## resolve pyproject.toml into requirements.lock and requirements-peers.lock anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group peers -o requirements-peers.lock
 
 .PHONY: clean
 clean: ## remove .venv and everything made by runs
-	rm -rf .venv var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-peers var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

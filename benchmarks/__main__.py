@@ -1,6 +1,6 @@
 """Throughput, alert latency and fences beside their ceilings, in one run.
 
-    python -m benchmarks [--quick] [--json FILE] [--write docs/performance.md] [--only throughput|latency|fences]
+    python -m benchmarks [--quick] [--json FILE] [--write docs/performance.md] [--only throughput|latency|fences] [--peers]
 
 On Apache Kafka where Java and Maven are (they are fetched once), else on the embedded broker, and it says which. On Linux the
 measured process has one core to itself and broker and feeder the other; close what else is running.
@@ -10,17 +10,14 @@ measured process has one core to itself and broker and feeder the other; close w
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-from benchmarks import fences, latency, machine, throughput
+from benchmarks import fences, latency, machine, peers, throughput
 from benchmarks.readings import SENSORS
 from benchmarks.servers import Broker, why_no_apache
-from benchmarks.tables import Table, page, write_between
+from benchmarks.tables import Table, deliver, output_options
 from streams.commands import ensure_topics
 from streams.errors import Mend
 from streams.topics import partition_counts
@@ -43,8 +40,8 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=2_000, help="readings a second of the latency run (%(default)s)")
     parser.add_argument("--opens", type=int, default=20, help="incidents a second of the latency run (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the latency run (%(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="every figure, as JSON")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables between the markers of this page")
+    peers.option(parser)
+    output_options(parser)
     given = parser.parse_args(words)
     if given.quick:
         given.records, given.rounds, given.rate, given.opens, given.seconds = 20_000, 1, 200, 10, 3.0
@@ -77,6 +74,11 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], list[Table]]:
     facts["cores used"] = (
         f"reader {reader}, broker and feeder {others}" if reader != others else "shared: nothing could be kept apart"
     )
+    if given.peers:
+        there = peers.versions(given.peers)
+        facts["versions of the peers"] = ", ".join(
+            f"{name} {there[name]}" for name in (*peers.PEERS, "confluent-kafka") if name in there
+        )
     machine.pin(others)
     tables: list[Table] = []
     if "throughput" in wanted:
@@ -89,6 +91,7 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], list[Table]]:
                     rounds=given.rounds,
                     check=given.quick,
                     sensors=250 if given.quick else SENSORS,
+                    python=given.peers,
                     tell=tell,
                 )
             )
@@ -114,13 +117,7 @@ def main(words: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         facts, tables = run(given)
-        text = page(facts, tables)
-        print(text, flush=True)
-        if given.json:
-            told: dict[str, Any] = {"facts": facts, "tables": [table.as_json() for table in tables]}
-            given.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if given.write:
-            write_between(given.write, text)
+        deliver(given, facts, tables)
     except Mend as problem:
         print(f"benchmarks: {problem}", file=sys.stderr)
         return 2

@@ -3,62 +3,29 @@
     python -m benchmarks.contender NAME --bootstrap HOST:PORT --topic T --records N [--core C] [--check] [--progress]
 
 The clock runs from the arrival of the first records to the end of the work on the last. Printed is one JSON line:
-``{"records", "seconds", "processor", "found"}``: wall time, processor time of all threads, and ``found``, which
-lets contenders be compared (with ``--check`` it has the sum of all values).
+``{"records", "timed", "seconds", "processor", "found"}``: wall time and processor time of all threads for the ``timed``
+records, and ``found``, which lets contenders be compared: outcomes and alarms, and with ``--check`` the sum of all values.
+Peers (:mod:`benchmarks.peers`) run the same way, with the Python of their own environment.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
+import importlib
 import json
+import os
 import sys
 import tempfile
-import time
 import uuid
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.clock import Clock, warm
+from benchmarks.peers import PEERS
 
 CHECKPOINT_S = 1.0
-
-
-class Clock:
-    """Counts records; knows when the first came and when the work on the last was done."""
-
-    def __init__(self, wanted: int, *, check: bool, progress: bool) -> None:
-        self.wanted, self.count, self.began, self.ended = wanted, 0, 0.0, 0.0
-        self.processor = 0.0
-        self.done = asyncio.Event()
-        self.check, self.progress = check, progress
-        self.found: Counter[str] = Counter()
-
-    def arrived(self) -> None:
-        if not self.began:
-            self.began, self.processor = time.perf_counter(), -time.process_time()
-
-    def worked(self, records: int) -> None:
-        self.count += records
-        if self.progress:
-            print(self.count, flush=True)
-        if self.count >= self.wanted and not self.ended:
-            self.ended = time.perf_counter()
-            self.processor += time.process_time()
-            self.done.set()
-
-    def saw(self, value: float) -> None:
-        """With ``--check``: thousandths add up without rounding."""
-        self.found["sum"] += round(value * 1000)
-
-
-def warm() -> None:
-    """The collector as a warm worker sets it (DESIGN, section 6); the same for everybody."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 100)
 
 
 # --- ours -------------------------------------------------------------------------------------------------------------------
@@ -66,15 +33,14 @@ def warm() -> None:
 
 async def citywatch(clock: Clock, bootstrap: str, topic: str) -> None:
     """Faust agent on ``citywatch://``: decode, quality gate, threshold and robust z; acknowledged late, once a second."""
-    from benchmarks.readings import TOPIC, registry, two_rules
-    from detectors.warm import warm
+    from benchmarks.readings import TOPIC, count_signals, registry, two_rules
+    from detectors.warm import warm as compile_loops
     from streams.batch import RawBatch
-    from streams.records import Signal
     from streams.transport import BatchSchema, TransportOptions, make_app, release
     from topologies.detect import DetectStage
     from topologies.settings import Settings
 
-    warm()  # as a worker does before it asks for partitions
+    compile_loops()  # as a worker does before it asks for partitions
     stage = DetectStage(TOPIC, 0, two_rules(), registry())
     settings = Settings()
     options = TransportOptions(fetch_wait_ms=settings.fetch_wait_ms, batch_records=settings.batch_records)
@@ -87,8 +53,7 @@ async def citywatch(clock: Clock, bootstrap: str, topic: str) -> None:
             raw: RawBatch = event.value
             detected = stage.process(raw)
             clock.found.update(detected.outcomes)
-            for signal in detected.signals:
-                clock.found[f"{signal.rule} {signal.phase}" if isinstance(signal, Signal) else signal.control] += 1
+            count_signals(detected.signals, clock.found)
             release(event)
             waiting.append(event)
             clock.worked(len(raw))
@@ -256,18 +221,55 @@ async def confluent_statistics(clock: Clock, bootstrap: str, topic: str) -> None
     reader.close()
 
 
+async def hand_loop(clock: Clock, bootstrap: str, topic: str) -> None:
+    """The same job by hand (:mod:`benchmarks.job_columns`): what a good week's script does, and the practical limit in Python.
+
+    No dead letters, registry, regrouping, progress, explanations, mutable rules or state that can be saved.
+    """
+    import msgspec
+
+    from benchmarks.job import Reading
+    from benchmarks.job_columns import Sensors
+
+    decode = msgspec.json.Decoder(list[Reading]).decode
+    sensors = Sensors(clock.found)
+    reader = _confluent(bootstrap, topic)
+    warm()
+    while not clock.done.is_set():
+        messages = reader.consume(4_000, 0.2)
+        if not messages:
+            continue
+        clock.arrived()
+        decoded = decode(b"[" + b",".join([message.value() for message in messages]) + b"]")
+        sensors.take(decoded, [message.timestamp()[1] for message in messages])
+        if clock.check:
+            for record in decoded:
+                clock.saw(record.value)
+        clock.worked(len(decoded))
+    reader.close()
+
+
 CONTENDERS: dict[str, Callable[[Clock, str, str], Awaitable[None]]] = {
     "citywatch": citywatch,
     "plain_faust": plain_faust,
     "aiokafka": aiokafka,
     "confluent": confluent,
     "confluent_statistics": confluent_statistics,
+    "hand_loop": hand_loop,
 }
+
+
+def named(name: str) -> Callable[[Clock, str, str], Awaitable[None]]:
+    """The contender of that name; a peer is only imported where its libraries are."""
+    if name in PEERS:
+        found: Callable[[Clock, str, str], Awaitable[None]] = importlib.import_module(f"benchmarks.peers.on_{name}").run
+        return found
+    return CONTENDERS[name]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=sorted(CONTENDERS))
+    parser.add_argument("name", choices=sorted([*CONTENDERS, *PEERS]))
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--topic", required=True)
     parser.add_argument("--records", type=int, required=True)
@@ -282,7 +284,7 @@ def main() -> int:
 
     async def run() -> Clock:
         clock = Clock(given.records, check=given.check, progress=given.progress)
-        await CONTENDERS[given.name](clock, given.bootstrap, given.topic)
+        await named(given.name)(clock, given.bootstrap, given.topic)
         return clock
 
     if given.profile:
@@ -293,8 +295,10 @@ def main() -> int:
         profile.dump_stats(given.profile)
     else:
         clock = asyncio.run(run())
-    told = {"records": clock.count, "seconds": clock.ended - clock.began, "processor": clock.processor}
-    print(json.dumps(told | {"found": dict(clock.found)}), flush=True)
+    print(json.dumps(clock.as_json()), flush=True)
+    if given.name in PEERS:
+        # Some engines cannot be asked to end.
+        os._exit(0)
     return 0
 
 

@@ -1,8 +1,9 @@
 """Rows per second of the pure detect stage on one core: readings through codec, gate and rules, without any broker.
 
-    python -m benchmarks.detect_speed [--rules two|all] [--sensors 1000] [--rows 400000] [--batch 1000]
+    python -m benchmarks.detect_speed [--rules two|four|five|all] [--sensors 1000] [--rows 400000] [--batch 1000]
 
-``two``: one threshold and one robust z per reading; ``all``: the default rulebook.
+``two``: one threshold and one robust z per reading; ``four``: silence and stuck too; ``five``: the default anomaly detector on
+top; ``all``: the default rulebook.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import orjson
 
 from detectors.rule import Deadlines, Department, Match, Provenance, Rule, Rung
 from detectors.rulebook import RuleBook
+from detectors.scoring import DEFAULT_DETECTOR
 from streams.batch import RawBatch
 from streams.registry import Registry
 from topologies.detect import DetectStage
@@ -24,7 +26,7 @@ from topologies.settings_stages import DetectSettings
 START = 1_751_241_600_000
 
 
-def _rule(name: str, detector: dict[str, object], bound: float, family: str) -> Rule:
+def rule(name: str, detector: dict[str, object], bound: float, family: str) -> Rule:
     return Rule(
         name,
         "1",
@@ -46,8 +48,12 @@ def book(which: str) -> RuleBook:
     whole = RuleBook.default()
     if which == "all":
         return whole
-    pair = [_rule("bench-threshold", {"use": "threshold"}, 20.0, "gas"), _rule("bench-z", {"use": "robust_z"}, 12.0, "gas")]
-    return RuleBook.of(pair, whole.families)
+    found = [rule("bench-threshold", {"use": "threshold"}, 20.0, "gas"), rule("bench-z", {"use": "robust_z"}, 12.0, "gas")]
+    if which in ("four", "five"):
+        found += [rule("bench-silence", {"use": "silence"}, 1.0, "gas"), rule("bench-stuck", {"use": "stuck"}, 3600.0, "gas")]
+    if which == "five":
+        found += [rule("bench-unusual", {"use": DEFAULT_DETECTOR}, 1.0, "gas")]
+    return RuleBook.of(found, whole.families)
 
 
 def batches(rows: int, sensors: int, size: int) -> list[RawBatch]:
@@ -72,7 +78,7 @@ def batches(rows: int, sensors: int, size: int) -> list[RawBatch]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rules", choices=["two", "all"], default="two")
+    parser.add_argument("--rules", choices=["two", "four", "five", "all"], default="two")
     parser.add_argument("--rows", type=int, default=400_000)
     parser.add_argument("--sensors", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=1000)

@@ -22,6 +22,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.city_feed import CityFeed, keep_feeding
+from benchmarks.performance_plots import latencies
 from benchmarks.servers import Broker
 from benchmarks.tables import Table
 from streams.embedded.redis import EmbeddedRedis, free_port
@@ -95,7 +97,7 @@ def worker(broker: Broker, redis: str, core: list[int], folder: Path) -> Iterato
         while not _answers(f"http://127.0.0.1:{port}/readyz"):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the worker was not ready: {log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.1)
+            time.sleep(0.02)
         yield f"http://127.0.0.1:{port}"
         if process.poll() is not None:
             raise RuntimeError(f"the worker ended: {log.read_text(errors='replace')[-2000:]}")
@@ -262,10 +264,16 @@ def measure(
         "Written: on Apache Kafka the log's own time of the record, on the embedded broker the producer's, before the "
         "acknowledgement. Seen is later than the acknowledgement by one fetch, so it bounds it from above."
     )
+    paths = {
+        f"{kind}: {what}, seen by a consumer": found[part]["seen"]
+        for kind, found in figures.items()
+        for part, what in (("alerts", "alert"), ("hops", "two bare hops"))
+    }
     return Table(
         f"Alert latency at {rate:,} readings/s, {opens} incidents/s, {seconds:g} s; milliseconds",
         ["path", "p50", "p90", "p99", "p99.9", "max", "n"],
         rows,
         notes,
         figures,
+        {"performance-latency": partial(latencies, paths)},
     )

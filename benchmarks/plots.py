@@ -9,7 +9,6 @@ are palette PNGs of a few kilobytes; what is drawn is listed in benchmarks/plot_
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,47 +20,40 @@ matplotlib.use("Agg")
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image
 
+from benchmarks.picture import INK, MARK, REST, bare, png
 from benchmarks.plot_figures import FIGURES, Figure
 from benchmarks.plot_play import Told, play
 
 #: More points than this are drawn as the lowest and highest of each stretch: the eye sees the same, the picture is smaller.
 _POINTS = 1500
-_INK, _MARK, _BOUND = "#335c81", "#c8553d", "#888888"
 
 
 def draw(told: Told, figure: Figure) -> bytes:
     """The picture as PNG."""
     fig, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(8.2, 2.9), height_ratios=(1.2, 1), layout="constrained")
     at, value = _thinned(np.array(told.at), np.array(told.value))
-    above.plot(_dates(at), value, color=_INK, linewidth=0.6)
+    above.plot(_dates(at), value, color=INK, linewidth=0.6)
     said_at, measure = np.array(told.said_at), np.array(told.measure)
     known = ~np.isnan(measure)
     said_at, measure = said_at[known], measure[known]
     if figure.bound is not None:
         beyond = said_at[measure >= figure.bound]
-        above.vlines(_dates(_every(beyond)), 0, 1, transform=above.get_xaxis_transform(), color=_MARK, linewidth=0.6, alpha=0.5)
-        below.axhline(figure.bound, color=_BOUND, linestyle="--", linewidth=0.7)
+        above.vlines(_dates(_every(beyond)), 0, 1, transform=above.get_xaxis_transform(), color=MARK, linewidth=0.6, alpha=0.5)
+        below.axhline(figure.bound, color=REST, linestyle="--", linewidth=0.7)
     said_at, measure = _thinned(said_at, measure)
     style: dict[str, Any] = {"linewidth": 0.7} if len(measure) > 60 else {"linewidth": 0.7, "marker": ".", "markersize": 3}
-    below.plot(_dates(said_at), measure, color=_MARK, **style)
+    below.plot(_dates(said_at), measure, color=MARK, **style)
     above.set_title(f"{figure.detector}: {figure.title}", fontsize=8, loc="left")
     above.set_ylabel(figure.value, fontsize=7)
     below.set_ylabel(figure.measure, fontsize=7)
     for axis in (above, below):
-        axis.tick_params(labelsize=6)
-        axis.spines[["top", "right"]].set_visible(False)
+        bare(axis)
     locator = mdates.AutoDateLocator()
     below.xaxis.set_major_locator(locator)
     below.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
     below.xaxis.get_offset_text().set_fontsize(6)
-    raw = io.BytesIO()
-    fig.savefig(raw, dpi=100, metadata={"Software": None})
-    plt.close(fig)
-    small = io.BytesIO()
-    Image.open(raw).convert("RGB").quantize(32).save(small, "PNG", optimize=True)
-    return small.getvalue()
+    return png(fig)
 
 
 def _dates(ms: Any) -> Any:
