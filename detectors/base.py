@@ -20,6 +20,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -84,6 +85,17 @@ class Measures:
     slot: Int32 | None = None
     #: Of a silence: whether it is the whole stream's, the gateway's or the device's own (:mod:`detectors.neighbours`).
     outage: Callable[[int], str | None] | None = None
+
+    def numbers(self, row: int) -> tuple[float | None, float | None, float | None]:
+        """(measure, expected, score) of one row, None where the detector has none."""
+        return _number(self.measure, row), _number(self.expected, row), _number(self.score, row)
+
+
+def _number(array: Float64 | None, row: int) -> float | None:
+    if array is None:
+        return None
+    number: float = array.item(row)
+    return number if isfinite(number) else None
 
 
 class Columns:

@@ -25,7 +25,7 @@ from streams.registry import Registry
 from streams.topics import stream_of
 from topologies.account import before, stated
 from topologies.regroup import regroup
-from topologies.rule_context import Context, fences_of
+from topologies.rule_context import Context, fences_of, passing
 from topologies.rule_runner import RuleRunner
 from topologies.settings_stages import DetectSettings
 from topologies.shard import Found, Shard
@@ -293,7 +293,7 @@ class DetectStage:
         """The same inside a stretch of records, each in front of the record that passes the grid."""
         step, batch = self.settings.progress_s * 1000, found.batch
         heard = 0
-        for i in _passing(clock, since, step):
+        for i in passing(clock, since, step):
             offset = int(offsets[i])
             if times is not None:
                 until_row = int(np.searchsorted(batch.offset, offset, side="left"))
@@ -397,12 +397,3 @@ class DetectStage:
             series = stage.shard.facts[slot]
             stage.watched.note(slot, series)
         return stage
-
-
-def _passing(clock: Int64, since: int, step: int) -> list[int]:
-    """Rows at which the ``clock``, which stood at ``since`` and never falls, passes the grid of ``step`` (all in ms)."""
-    if int(clock[-1]) // step == since // step:
-        return []
-    passed = np.concatenate([[since], clock[:-1]])
-    found: list[int] = np.flatnonzero(clock // step > passed // step).tolist()
-    return found

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from detectors.fences import FenceSet
+from streams.batch import Int64
 from streams.records import Signal
 from streams.registry import Registry
 
@@ -54,3 +57,12 @@ def fences_of(registry: Registry) -> FenceSet:
     kinds = ("site", "vehicle", "person")
     found = (registry.asset(facts.asset_id) for kind in kinds for facts in registry.assets(kind))
     return FenceSet.from_assets(asset for asset in found if asset is not None)
+
+
+def passing(clock: Int64, since: int, step: int) -> list[int]:
+    """Rows at which the ``clock``, which stood at ``since`` and never falls, passes the grid of ``step`` (all in ms)."""
+    if int(clock[-1]) // step == since // step:
+        return []
+    passed = np.concatenate([[since], clock[:-1]])
+    found: list[int] = np.flatnonzero(clock // step > passed // step).tolist()
+    return found

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from detectors.base import Detector, Measures, Series
 from detectors.ladder import Ladder
 from detectors.rule import Rule
 from detectors.rulebook import RuleBook
-from streams.batch import Batch, Float64, Int32, Int64, rounds
+from streams.batch import Batch, Int32, Int64, rounds
 from streams.records import Point, Signal, Source
 from topologies.explanations import explain
 from topologies.rule_context import FRESH_MS, RECORD, TICK_MS, Context, Emit, OffsetAt, Order, grid_after, tick_order
@@ -272,7 +271,7 @@ class RuleRunner:
     ) -> None:
         series, row = self.series[change.slot], change.row
         record = part.records[row] if part is not None and part.stream in _OF_PEOPLE else None
-        value, expected, score = _numbers(measures, row)
+        value, expected, score = (None, None, None) if measures is None else measures.numbers(row)
         lat, lon = self._where(part, row, change.slot, series)
         signal = copy(self._form)
         signal.signal_id = self._signal_id(change, series, record)
@@ -392,17 +391,3 @@ class RuleRunner:
 
     def registry_changed(self) -> None:
         self._attach()
-
-
-def _numbers(measures: Measures | None, row: int) -> tuple[float | None, float | None, float | None]:
-    """(measure, expected, score) of one row, None where the detector has none."""
-    if measures is None:
-        return None, None, None
-    return _number(measures.measure, row), _number(measures.expected, row), _number(measures.score, row)
-
-
-def _number(array: Float64 | None, row: int) -> float | None:
-    if array is None:
-        return None
-    number = float(array[row])
-    return number if isfinite(number) else None
