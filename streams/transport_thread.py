@@ -352,6 +352,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             if taken.begins is not None:
                 self._note_gap(tp, taken.begins, taken.next_offset)
             if taken.records:
+                transport.positions.taken[tp] = taken.records[-1].offset + 1
                 drained.add(tp, taken.records, max(self.epoch, self.epoch_of.get(tp, 0)))
 
     def _batch(self, tp: TP, records: list[Any]) -> RawBatch:

@@ -98,21 +98,22 @@ def test_a_played_back_record_carries_its_original_arrival(world):
     assert got.batches[0].arrivals == [1_700_000_000_123]
 
 
-def test_an_idle_partition_is_told_of_with_its_high_water_and_when_the_fetch_began(world):
+def test_an_idle_partition_is_told_of_with_its_end_and_when_the_fetch_began(world):
     topic = world.topic()
     feed(world.bootstrap, topic, [b"a", b"b", b"c"])
-    told = []
-
-    async def run():
-        collector = Collector(world.bootstrap, topic, group())
-        collector.transport.on_idle = lambda *notice: told.append(notice)
-        async with collector.running():
-            await until(lambda: len(told) >= 3)
-        return collector
-
-    got = asyncio.run(run())
-    assert {(tp, high_water) for tp, high_water, _ in told} == {(TP(topic, 0), 3)}
+    got, told = asyncio.run(idle(world, topic))
+    assert {(tp, next_offset) for tp, next_offset, _ in told} == {(TP(topic, 0), 3)}
     assert all(began >= got.batches[0].arrivals[-1] - 1_000 for _, _, began in told)
+
+
+async def idle(world, topic):
+    """A collector of the topic, and what it was told of its idle partition."""
+    told = []
+    collector = Collector(world.bootstrap, topic, group())
+    collector.transport.on_idle = lambda *notice: told.append(notice)
+    async with collector.running():
+        await until(lambda: len(told) >= 3)
+    return collector, told
 
 
 def test_lag_is_what_lies_between_the_position_and_the_high_water(world):
@@ -155,19 +156,34 @@ def test_a_paused_partition_goes_on_without_a_hole_when_it_is_resumed(world):
     assert got.offsets(0) == list(range(300))
 
 
-@pytest.mark.kafka
-def test_records_of_an_aborted_transaction_are_never_delivered(apache):
+def transactions(apache, topic, kept):
+    """Five records in each transaction, which is committed or aborted."""
     from confluent_kafka import Producer as Transactional
 
-    topic = apache.topic()
     producer = Transactional({"bootstrap.servers": apache.bootstrap, "transactional.id": topic, "log_level": 0})
     producer.init_transactions(20)
-    for n, keep in enumerate([True, False, True, False]):
+    for n, keep in enumerate(kept):
         producer.begin_transaction()
         for _ in range(5):
             producer.produce(topic, b"%d" % n)
         producer.flush(20)
         (producer.commit_transaction if keep else producer.abort_transaction)(20)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(("kept", "next_offset"), [([True], 5), ([True, False], 5), ([False], 0)])
+def test_a_partition_that_ends_in_markers_is_idle_behind_its_last_record(apache, kept, next_offset):
+    topic = apache.topic()
+    transactions(apache, topic, kept)
+    got, told = asyncio.run(idle(apache, topic))
+    assert got.offsets() == list(range(next_offset))
+    assert {(tp, behind) for tp, behind, _ in told} == {(TP(topic, 0), next_offset)}
+
+
+@pytest.mark.kafka
+def test_records_of_an_aborted_transaction_are_never_delivered(apache):
+    topic = apache.topic()
+    transactions(apache, topic, [True, False, True, False])
     feed(apache.bootstrap, topic, [b"last"])
     for raw in (True, False):
         got = asyncio.run(collected(apache, topic, 11, options=TransportOptions(raw=raw)))
