@@ -27,6 +27,7 @@ from faust.types import TP
 
 from streams.batch import RawBatch
 from streams.errors import Mend
+from streams.kafka_records import keep_what_is_fetched
 from streams.transport_idle import notice_idle
 from streams.transport_raw import raw_batch, take_plain, take_raw
 
@@ -94,6 +95,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = options.fetch_wait_ms
         consumer._max_partition_fetch_bytes = options.fetch_max_bytes
         consumer._isolation_level = options.isolation
+        keep_what_is_fetched()
         return consumer
 
     async def on_start(self) -> None:

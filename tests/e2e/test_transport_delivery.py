@@ -8,7 +8,7 @@ import uuid
 import aiokafka.codec
 import pytest
 
-from streams.kafka import Producer
+from streams.kafka import Producer, read_topic
 from streams.transport import TP, TransportOptions
 from tests.e2e.collecting import Collector, feed, until
 
@@ -60,6 +60,32 @@ def test_headers_tombstones_and_keys_arrive_as_they_were_sent(world):
         for n in range(len(batch))
     ]
     assert rows == [(b"a", b"first", (("ce_id", b"1"), ("empty", None))), (b"b", None, ()), (None, b"", ())]
+
+
+class NotUtf8(str):
+    """A header name as a client sends it that does not look."""
+
+    def encode(self, *_):
+        return b"\xff\xfe"
+
+
+@pytest.mark.parametrize("codec", [None, "gzip"])
+def test_a_header_name_that_is_no_utf8_costs_no_record(world, codec):
+    import kafka
+
+    topic = world.topic()
+    headers = [[], [(NotUtf8("x"), b"1"), ("b", b"2")], []]
+    client = kafka.KafkaProducer(
+        bootstrap_servers=world.bootstrap.split(","), api_version=(2, 3), linger_ms=500, compression_type=codec
+    )
+    for number, given in enumerate(headers):
+        client.send(topic, b"%d" % number, headers=given)
+    client.flush(10)
+    client.close()
+    got = asyncio.run(collected(world, topic, 3))
+    assert got.values() == [b"0", b"1", b"2"]
+    assert [tuple(one) for batch in got.batches for one in batch.headers][1] == (("\ufffd\ufffd", b"1"), ("b", b"2"))
+    assert [one.value for one in read_topic(world.bootstrap, topic)] == got.values()
 
 
 @pytest.mark.parametrize("raw", [True, False], ids=["raw", "plain"])
