@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.errors import Mend
+from streams.kafka_codecs import lend_codecs
 
 #: What kafka-python is told the broker speaks. Asking the embedded broker, it gives up after 30 s; this much both speak.
 KAFKA_PYTHON_API = (2, 3)
@@ -52,6 +53,7 @@ def blocking_consumer(broker: str, *topics: str, **settings: Any) -> Any:
     """kafka-python's consumer, from the beginning, without a group: the recorder's client. Raises Mend where nobody answers."""
     import kafka
 
+    lend_codecs()
     check_broker(broker)  # kafka-python connects when it likes, and would only log that it cannot
     return kafka.KafkaConsumer(
         *topics,

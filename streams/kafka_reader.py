@@ -42,7 +42,9 @@ class LogRecord(NamedTuple):
 class LogReader:
     """Reads whole topics from an offset on, outside any consumer group: registry, mutes, incidents for the terminal.
 
-    ``start`` is "earliest", "latest" or the offsets to begin at. Blocking; call it in a thread of its own from a worker.
+    ``start`` is "earliest", "latest" or the offsets to begin at. ``headers``: keep them, too; only of topics whose writers are
+    known, for the binding crashes the process over a header name that is no UTF-8. Blocking; call it in a thread of its own
+    from a worker.
     """
 
     def __init__(
@@ -52,8 +54,9 @@ class LogReader:
         *,
         start: str | dict[tuple[str, int], int] = "earliest",
         timeout_s: float = 10.0,
+        headers: bool = False,
     ) -> None:
-        self.broker = broker
+        self.broker, self._headers = broker, headers
         self._consumer = confluent_kafka.Consumer(
             {
                 "bootstrap.servers": broker,
@@ -125,7 +128,7 @@ class LogReader:
             error = message.error()
             if error is None:
                 self.positions[key] = message.offset() + 1
-                records.append(_record(message))
+                records.append(_record(message, self._headers))
             elif error.code() == KafkaError._PARTITION_EOF:
                 # Behind the last record there may stand transaction markers: the end is what the broker says it is.
                 self.positions[key] = max(self.positions[key], message.offset())
@@ -143,7 +146,7 @@ class LogReader:
         self.close()
 
 
-def _record(message: Any) -> LogRecord:
+def _record(message: Any, headers: bool) -> LogRecord:
     return LogRecord(
         message.topic(),
         message.partition(),
@@ -151,11 +154,11 @@ def _record(message: Any) -> LogRecord:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        tuple(message.headers() or ()),
+        tuple(message.headers() or ()) if headers else (),
     )
 
 
-def read_topic(broker: str, topic: str, timeout_s: float = 60.0) -> Iterator[LogRecord]:
+def read_topic(broker: str, topic: str, timeout_s: float = 60.0, *, headers: bool = False) -> Iterator[LogRecord]:
     """Every record of a topic from its beginning to the end it has now, partition by partition order kept."""
-    with LogReader(broker, [topic]) as reader:
+    with LogReader(broker, [topic], headers=headers) as reader:
         yield from reader.read_to_end(timeout_s)

@@ -61,8 +61,9 @@ class BatchTransport(Transport):
         #: ``await settle(assigned)``: write a checkpoint of what was processed and acknowledge it, now. Awaited on revoke and
         #: on shutdown, when no further event reaches an agent; the transport commits afterwards. May be awaited twice.
         self.settle: Settle | None = None
-        #: ``on_idle(tp, high_water, fetch_started_ms)``: a fetch begun at that wall time came back empty at the high water.
-        #: Batches in front of it may still wait for the agent: act only where the own next offset equals ``high_water``.
+        #: ``on_idle(tp, next_offset, fetch_started_ms)``: a fetch begun at that wall time came back empty at the high water,
+        #: and the last record before it ends at ``next_offset`` (transaction markers behind it are not seen). Batches may
+        #: still wait for the agent: act only where the own next offset is the same.
         self.on_idle: OnIdle | None = None
         #: ``on_gap(tp, expected, got)``: the log went on at ``got``; ``got - expected`` records are missing.
         self.on_gap: OnGap | None = None

@@ -45,9 +45,10 @@ def notice_idle(thread: Any, fetcher: Any) -> None:
         outcome = await proceed(assignment, node_id, request)
         hook = thread.transport.on_idle
         if hook is not None and assignment is thread.positioned and assignment.active:
+            taken = thread.transport.positions.taken
             for tp, high_water in _empty(fetcher, assignment, request, started_ms):
                 if pace.due(tp, time.monotonic()):
-                    thread.parent_loop.call_soon_threadsafe(hook, tp, high_water, started_ms)
+                    thread.parent_loop.call_soon_threadsafe(hook, tp, taken.get(tp, high_water), started_ms)
         return outcome
 
     fetcher._proc_fetch_request = timed

@@ -74,17 +74,21 @@ class LogPositions:
         self.assignment: object = None
         self.first: dict[TP, int] = {}
         self.expected: dict[TP, int] = {}
+        #: Next offset behind the last record that was taken out of the log: transaction markers and what was aborted may
+        #: stand between it and the position.
+        self.taken: dict[TP, int] = {}
         #: Records missing per topic, since the process began.
         self.missing: Counter[str] = Counter()
 
     def sought(self, tp: TP, offset: int) -> None:
         """The partition was positioned at ``offset``: reading goes on there."""
-        self.expected[tp] = offset
+        self.expected[tp] = self.taken[tp] = offset
 
     def began(self, tp: TP, offset: int) -> None:
         """Reading of the partition begins at ``offset``, unless this assignment has read from it already."""
         self.first.setdefault(tp, offset)
         self.expected.setdefault(tp, offset)
+        self.taken.setdefault(tp, offset)
 
     def read(self, tp: TP, got: int, next_offset: int, *, holes_allowed: bool = False) -> int:
         """Records from ``got`` up to ``next_offset`` (exclusive) were read; returns how many were missing in front of them.
@@ -107,3 +111,4 @@ class LogPositions:
         """The assignment is over; what was missing stays counted."""
         self.first.clear()
         self.expected.clear()
+        self.taken.clear()

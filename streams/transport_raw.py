@@ -50,7 +50,10 @@ def take_raw(result: Any, tp: Any, most: int) -> Taken | None:
             begins = max(parts.next_fetch_offset, batch.base_offset) if begins is None else begins
             parts.next_fetch_offset = batch.next_offset
             continue
-        chunk = list(batch)
+        try:
+            chunk = list(batch)
+        except UnicodeDecodeError:
+            chunk = log.again(batch.base_offset)
         if chunk and chunk[0].offset < parts.next_fetch_offset:
             chunk = [record for record in chunk if record.offset >= parts.next_fetch_offset]
         if chunk and begins is None:

@@ -27,6 +27,7 @@ from faust.types import TP
 
 from streams.batch import RawBatch
 from streams.errors import Mend
+from streams.kafka_records import keep_what_is_fetched
 from streams.transport_idle import notice_idle
 from streams.transport_raw import raw_batch, take_plain, take_raw
 
@@ -94,6 +95,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = options.fetch_wait_ms
         consumer._max_partition_fetch_bytes = options.fetch_max_bytes
         consumer._isolation_level = options.isolation
+        keep_what_is_fetched()
         return consumer
 
     async def on_start(self) -> None:
@@ -352,6 +354,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             if taken.begins is not None:
                 self._note_gap(tp, taken.begins, taken.next_offset)
             if taken.records:
+                transport.positions.taken[tp] = taken.records[-1].offset + 1
                 drained.add(tp, taken.records, max(self.epoch, self.epoch_of.get(tp, 0)))
 
     def _batch(self, tp: TP, records: list[Any]) -> RawBatch:

@@ -97,11 +97,11 @@ class DetectShard(Shard):
             self._metrics.observe_stage(self.stream, "log_to_worker", received - batch.arrivals[-1])
         self._points.passed("after_produce")
 
-    def idle(self, high_water: int, fetch_started: int) -> None:
+    def idle(self, next_offset: int, fetch_started: int) -> None:
         # In playback the recording's clock is the only one: what is silent there is told by the player's own records.
-        if self._playback or high_water != self.mark:
+        if self._playback or next_offset != self.mark:
             return
-        detected = self.stage.idle(fetch_started - self._skew_ms, high_water)
+        detected = self.stage.idle(fetch_started - self._skew_ms, next_offset)
         self.dirty = self.dirty or bool(detected.signals)
         self._leave(detected, fetch_started)
 

@@ -111,8 +111,8 @@ class Shard(ABC):
     def registry_revision(self) -> int:
         return 0
 
-    def idle(self, high_water: int, fetch_started: int) -> None:  # noqa: B027  only a stage with a clock has an answer
-        """A fetch begun at ``fetch_started`` came back empty at the high water. Only where a stage has a clock."""
+    def idle(self, next_offset: int, fetch_started: int) -> None:  # noqa: B027  only a stage with a clock has an answer
+        """A fetch begun at ``fetch_started`` came back empty at the high water; the log's records end at ``next_offset``."""
 
     async def prepare(self, batch: RawBatch) -> None:  # noqa: B027  only the incident stage's batches name what it may lack
         """Returns when everything the batch needs besides the state is at hand."""

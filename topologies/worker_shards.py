@@ -201,12 +201,12 @@ class Shards:
             self.transport.pause({tp})
             log.warning("%s: %d records wait for a checkpoint; intake pauses", shard.key, shard.unacknowledged)
 
-    def idle(self, tp: TP, high_water: int, fetch_started: int) -> None:
+    def idle(self, tp: TP, next_offset: int, fetch_started: int) -> None:
         """The transport's ``on_idle``: the fetch began then on this machine's clock; shards are told when on the log's."""
         self.intake_at = wall_ms()
         shard, now = self.held.get(tp), self._log_now()
         if shard is not None and now is not None:
-            shard.idle(high_water, now - min(max(0, self.intake_at - fetch_started), _FETCH_MS))
+            shard.idle(next_offset, now - min(max(0, self.intake_at - fetch_started), _FETCH_MS))
 
     # --- checkpoints ------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from streams.embedded.redis import EmbeddedRedis
 from streams.errors import Mend
 from streams.kafka import Producer, read_topic
 from streams.topics import BY_BASE
+from tests.e2e.apache_kafka import ApacheKafka
 from tests.e2e.conftest import make_topics
 from tests.topologies.store_promises import *  # noqa: F403  the tests of every store
 from tests.topologies.store_promises import KEY, checkpoint
@@ -249,3 +250,27 @@ def test_a_topic_that_is_not_compacted_is_refused(apache):
     make_topics(apache.bootstrap, {name: 1})
     with pytest.raises(Mend, match="would forget"):
         TopicStore(apache.bootstrap, name).claim(KEY, 1)
+
+
+def test_a_store_outlives_its_broker(namespace):
+    with ApacheKafka() as kafka:
+        config = {name.replace(".", "_"): value for name, value in BY_BASE["checkpoints"].config().items()}
+        make_topics(kafka.bootstrap, {"checkpoints": 1}, **config)
+        with contextlib.closing(TopicStore(kafka.bootstrap, "checkpoints", namespace)) as store:
+            generation, _ = store.claim(KEY, 1)
+            store.write(checkpoint(mark=7, generation=generation))
+            kafka.kill()
+            kafka.restart()
+            generation, found = patiently(store.claim, KEY, generation + 1)
+            assert found.mark == 7
+            store.write(checkpoint(mark=8, generation=generation))
+            assert patiently(store.read, KEY).mark == 8
+
+
+def patiently(call, *arguments):
+    """As a worker waits for a store that is away, but not for ever."""
+    for _ in range(100):
+        with contextlib.suppress(StoreAway):
+            return call(*arguments)
+        time.sleep(0.1)
+    return call(*arguments)

@@ -52,11 +52,11 @@ HASTY = (10, 12, 11, 10)
 BEGUN = 60
 
 
-def small_city(seed: int, every_s: float) -> City:
+def small_city(seed: int, every_s: float, sensors: int = 900) -> City:
     """Small enough for two busy cores, quick enough to be found within a minute: a hazard every so many seconds."""
     names = [QUICK[number % len(QUICK)] for number in range(HAZARDS)]
     return City(
-        seed, int(time.time() * 1000), 1.0, sensors=900, vehicles=120, cameras=90, pace=10.0, fix_s=5.0,
+        seed, int(time.time() * 1000), 1.0, sensors=sensors, vehicles=120, cameras=90, pace=10.0, fix_s=5.0,
         recipes=names, at_s=[2.0 + every_s * number for number in range(HAZARDS)],
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ import uuid
 import aiokafka.codec
 import pytest
 
-from streams.kafka import Producer
+from streams.kafka import Producer, read_topic
 from streams.transport import TP, TransportOptions
 from tests.e2e.collecting import Collector, feed, until
 
@@ -62,6 +62,32 @@ def test_headers_tombstones_and_keys_arrive_as_they_were_sent(world):
     assert rows == [(b"a", b"first", (("ce_id", b"1"), ("empty", None))), (b"b", None, ()), (None, b"", ())]
 
 
+class NotUtf8(str):
+    """A header name as a client sends it that does not look."""
+
+    def encode(self, *_):
+        return b"\xff\xfe"
+
+
+@pytest.mark.parametrize("codec", [None, "gzip"])
+def test_a_header_name_that_is_no_utf8_costs_no_record(world, codec):
+    import kafka
+
+    topic = world.topic()
+    headers = [[], [(NotUtf8("x"), b"1"), ("b", b"2")], []]
+    client = kafka.KafkaProducer(
+        bootstrap_servers=world.bootstrap.split(","), api_version=(2, 3), linger_ms=500, compression_type=codec
+    )
+    for number, given in enumerate(headers):
+        client.send(topic, b"%d" % number, headers=given)
+    client.flush(10)
+    client.close()
+    got = asyncio.run(collected(world, topic, 3))
+    assert got.values() == [b"0", b"1", b"2"]
+    assert [tuple(one) for batch in got.batches for one in batch.headers][1] == (("\ufffd\ufffd", b"1"), ("b", b"2"))
+    assert [one.value for one in read_topic(world.bootstrap, topic)] == got.values()
+
+
 @pytest.mark.parametrize("raw", [True, False], ids=["raw", "plain"])
 def test_a_value_of_ten_megabytes_is_delivered_though_a_fetch_asks_for_less(world, raw):
     topic = world.topic()  # of its own: the embedded broker keeps 5 MB, and would drop whatever stands beside it
@@ -98,21 +124,22 @@ def test_a_played_back_record_carries_its_original_arrival(world):
     assert got.batches[0].arrivals == [1_700_000_000_123]
 
 
-def test_an_idle_partition_is_told_of_with_its_high_water_and_when_the_fetch_began(world):
+def test_an_idle_partition_is_told_of_with_its_end_and_when_the_fetch_began(world):
     topic = world.topic()
     feed(world.bootstrap, topic, [b"a", b"b", b"c"])
-    told = []
-
-    async def run():
-        collector = Collector(world.bootstrap, topic, group())
-        collector.transport.on_idle = lambda *notice: told.append(notice)
-        async with collector.running():
-            await until(lambda: len(told) >= 3)
-        return collector
-
-    got = asyncio.run(run())
-    assert {(tp, high_water) for tp, high_water, _ in told} == {(TP(topic, 0), 3)}
+    got, told = asyncio.run(idle(world, topic))
+    assert {(tp, next_offset) for tp, next_offset, _ in told} == {(TP(topic, 0), 3)}
     assert all(began >= got.batches[0].arrivals[-1] - 1_000 for _, _, began in told)
+
+
+async def idle(world, topic):
+    """A collector of the topic, and what it was told of its idle partition."""
+    told = []
+    collector = Collector(world.bootstrap, topic, group())
+    collector.transport.on_idle = lambda *notice: told.append(notice)
+    async with collector.running():
+        await until(lambda: len(told) >= 3)
+    return collector, told
 
 
 def test_lag_is_what_lies_between_the_position_and_the_high_water(world):
@@ -155,19 +182,34 @@ def test_a_paused_partition_goes_on_without_a_hole_when_it_is_resumed(world):
     assert got.offsets(0) == list(range(300))
 
 
-@pytest.mark.kafka
-def test_records_of_an_aborted_transaction_are_never_delivered(apache):
+def transactions(apache, topic, kept):
+    """Five records in each transaction, which is committed or aborted."""
     from confluent_kafka import Producer as Transactional
 
-    topic = apache.topic()
     producer = Transactional({"bootstrap.servers": apache.bootstrap, "transactional.id": topic, "log_level": 0})
     producer.init_transactions(20)
-    for n, keep in enumerate([True, False, True, False]):
+    for n, keep in enumerate(kept):
         producer.begin_transaction()
         for _ in range(5):
             producer.produce(topic, b"%d" % n)
         producer.flush(20)
         (producer.commit_transaction if keep else producer.abort_transaction)(20)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(("kept", "next_offset"), [([True], 5), ([True, False], 5), ([False], 0)])
+def test_a_partition_that_ends_in_markers_is_idle_behind_its_last_record(apache, kept, next_offset):
+    topic = apache.topic()
+    transactions(apache, topic, kept)
+    got, told = asyncio.run(idle(apache, topic))
+    assert got.offsets() == list(range(next_offset))
+    assert {(tp, behind) for tp, behind, _ in told} == {(TP(topic, 0), next_offset)}
+
+
+@pytest.mark.kafka
+def test_records_of_an_aborted_transaction_are_never_delivered(apache):
+    topic = apache.topic()
+    transactions(apache, topic, [True, False, True, False])
     feed(apache.bootstrap, topic, [b"last"])
     for raw in (True, False):
         got = asyncio.run(collected(apache, topic, 11, options=TransportOptions(raw=raw)))

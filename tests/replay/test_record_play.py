@@ -62,7 +62,7 @@ def test_a_played_recording_recorded_again_is_the_same(tmp_path: Path, broker: s
 def test_every_played_record_carries_its_arrival(tmp_path: Path, broker: str) -> None:
     with Producer(broker) as producer:
         Player(bag(tmp_path / "a"), broker, producer, group=None).run()
-    headers = [dict(one.headers)["cw_arrival_ts"] for one in read_topic(broker, FIXES)]
+    headers = [dict(one.headers)["cw_arrival_ts"] for one in read_topic(broker, FIXES, headers=True)]
     assert headers == [b"%d" % (START + 10 * i + 1) for i in range(60)]
 
 

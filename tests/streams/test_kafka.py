@@ -44,7 +44,7 @@ def test_a_flush_returns_when_everything_is_acknowledged(broker, producer):
 def test_what_was_acknowledged_can_be_read_to_the_end(broker, producer):
     producer.send("acked", b"value", b"key", [("n", b"1"), ("none", None)])
     producer.flush_acknowledged(20)
-    record = list(read_topic(broker.bootstrap, "acked"))[-1]
+    record = list(read_topic(broker.bootstrap, "acked", headers=True))[-1]
     assert (record.key, record.value, record.headers) == (b"key", b"value", (("n", b"1"), ("none", None)))
 
 

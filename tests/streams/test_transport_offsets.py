@@ -123,3 +123,11 @@ def test_what_was_missing_outlives_the_assignment():
     positions.read(P0, 3, 4)
     positions.forget()
     assert (positions.missing["t"], positions.first, positions.expected) == (3, {}, {})
+
+
+def test_where_reading_begins_everything_before_has_been_taken():
+    positions = LogPositions()
+    positions.began(P0, 7)
+    assert positions.taken[P0] == 7
+    positions.sought(P0, 3)
+    assert positions.taken[P0] == 3

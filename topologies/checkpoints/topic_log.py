@@ -91,7 +91,7 @@ class TopicLog:
             return self._partitions
 
     def _inspect(self) -> int:
-        admin = AdminClient({"bootstrap.servers": self._broker, "log_level": 0}, logger=QUIET)
+        admin = self._new_admin()
         try:
             metadata = admin.list_topics(timeout=self._timeout_s)
             if is_embedded(metadata.cluster_id):
@@ -114,6 +114,9 @@ class TopicLog:
         self._admin = admin
         return len(metadata.topics[self.topic].partitions)
 
+    def _new_admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self._broker, "log_level": 0}, logger=QUIET)
+
     def _policy(self, admin: AdminClient) -> str:
         (told,) = admin.describe_configs([_ADMIN.ConfigResource(_ADMIN.ConfigResource.Type.TOPIC, self.topic)]).values()
         try:
@@ -125,14 +128,20 @@ class TopicLog:
 
     def _end(self, partition: int) -> int:
         """Where the log ends, open transactions included."""
-        assert self._admin is not None
+        admin = self._admin
+        assert admin is not None
         wanted: Any = {TopicPartition(self.topic, partition): _ADMIN.OffsetSpec.latest()}
         try:
-            (told,) = self._admin.list_offsets(
+            (told,) = admin.list_offsets(
                 wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=self._timeout_s
             ).values()
             return int(told.result(self._timeout_s).offset)
         except (KafkaException, TimeoutError) as error:
+            # librdkafka's admin client keeps the leader epoch it learned first, and is refused for good once the partition has
+            # had another leader, or the same one after a restart: the next question is a new client's.
+            with self._lock:
+                if self._admin is admin:
+                    self._admin = self._new_admin()
             raise trouble(error, self.topic) from error
 
     # --- reading ----------------------------------------------------------------------------------------------------------

@@ -27,26 +27,28 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=20, help="how often each (default %(default)s)")
     parser.add_argument("--seed", type=int, help="of the first run of each fault; printed, so that it can be repeated")
     parser.add_argument("--keep", action="store_true", help="add to the outcomes of earlier runs instead of beginning anew")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the outcomes are kept (default %(default)s)")
     parser.add_argument("--write", action="store_true", help="write the table into docs/reliability.md")
     arguments = parser.parse_args()
     reason = apache_kafka.missing()
     if reason is not None:
         print(f"no faults without Apache Kafka: {reason}", file=sys.stderr)
         return 2
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    results: Path = arguments.results
+    results.parent.mkdir(parents=True, exist_ok=True)
     if not arguments.keep:
-        RESULTS.unlink(missing_ok=True)
+        results.unlink(missing_ok=True)
     chosen = [scenario for scenario in SCENARIOS if not arguments.only or scenario.name in arguments.only]
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
     failed = False
     for nodes in (1, 3):
         together = [scenario for scenario in chosen if scenario.nodes == nodes and not _elsewhere(scenario)]
-        failed |= bool(together) and _all(together, nodes, arguments.times, seed)
+        failed |= bool(together) and _all(together, nodes, arguments.times, seed, results)
     for scenario in filter(_elsewhere, chosen):
-        failed |= _in_a_namespace(scenario, arguments.times, seed)
+        failed |= in_a_namespace(scenario, arguments.times, seed, arguments.results)
     if arguments.write:
-        table.write(PAGE, table.read(RESULTS))
-    print(table.table(table.read(RESULTS)))
+        table.write(PAGE, table.read(results))
+    print(table.table(table.read(results)))
     return 1 if failed else 0
 
 
@@ -54,7 +56,7 @@ def _elsewhere(scenario: Scenario) -> bool:
     return "namespace" in scenario.needs and not os.environ.get("CITYWATCH_FAULTS_ALONE")
 
 
-def _all(scenarios: list[Scenario], nodes: int, times: int, seed: int) -> bool:
+def _all(scenarios: list[Scenario], nodes: int, times: int, seed: int, results: Path) -> bool:
     """Whether any failed."""
     failed = False
     with tempfile.TemporaryDirectory(prefix="citywatch-faults-", ignore_cleanup_errors=True) as folder:
@@ -66,20 +68,20 @@ def _all(scenarios: list[Scenario], nodes: int, times: int, seed: int) -> bool:
                     print(f"{scenario.name}: left out, {missing[0]}", flush=True)
                     continue
                 for number in range(times):
-                    failed |= not _once(lab, scenario, seed + number)
+                    failed |= not _once(lab, scenario, seed + number, results)
         finally:
             lab.close()
     return failed
 
 
-def _once(lab: Lab, scenario: Scenario, seed: int) -> bool:
+def _once(lab: Lab, scenario: Scenario, seed: int, results: Path) -> bool:
     print(f"{scenario.name} seed {seed}: {scenario.what}", flush=True)
     try:
         outcome = lab.run(scenario, seed)
     except Exception:
         traceback.print_exc()
         return False
-    with RESULTS.open("a") as file:
+    with results.open("a") as file:
         file.write(outcome.line() + "\n")
     _tell(outcome)
     return outcome.passed != scenario.seen
@@ -97,7 +99,7 @@ def _tell(outcome: Outcome) -> None:
         print(f"    {line[:600]}", flush=True)
 
 
-def _in_a_namespace(scenario: Scenario, times: int, seed: int) -> bool:
+def in_a_namespace(scenario: Scenario, times: int, seed: int, results: Path) -> bool:
     """In a network of its own, whose one interface may be cut without harm to anybody else."""
     missing = needs.namespace()
     if missing is not None:
@@ -114,6 +116,8 @@ def _in_a_namespace(scenario: Scenario, times: int, seed: int) -> bool:
         "--seed",
         str(seed),
         "--keep",
+        "--results",
+        str(results),
     ]
     inside = 'ip link set lo up && exec "$@"'
     run = subprocess.run(

@@ -18,6 +18,7 @@ from topologies.crash_points import POINTS, SWITCH_POINT
 
 #: Sessions of the lab's workers last three seconds.
 SESSION_S = 3.0
+_LATER = "resolve_after_s = 303.0"
 
 
 # --- workers
@@ -240,13 +241,22 @@ def die_and_change(patient: Patient) -> str:
     return "worker 0 was killed, and started with other rules than it had decided with"
 
 
-def change_rules(folder: Path) -> None:
-    """Every rule resolves a second later, so its version stands in every signal and every incident as another one."""
-    for path in folder.glob("*.toml"):
+def rule_sets(folder: Path, rules: Path) -> None:
+    """The rules a group is to use, twice beside them: as they are, and so that every rule resolves a second later. Its version
+    stands then in every signal and every incident as another one."""
+    for name in ("rules", "rules-before", "rules-after"):
+        shutil.copytree(rules, folder / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    for path in (folder / "rules-after").glob("*.toml"):
         text = path.read_text()
         if path.name != FAMILIES_FILE:
             kept = [line for line in text.splitlines() if not line.startswith("resolve_after_s")]
-            path.write_text("\n".join(["resolve_after_s = 303.0", *kept]) + "\n")
+            path.write_text("\n".join([_LATER, *kept]) + "\n")
+
+
+def change_rules(folder: Path) -> None:
+    """To the other one of the two."""
+    later = any(path.read_text().startswith(_LATER) for path in folder.glob("*.toml"))
+    shutil.copytree(folder.with_name("rules-before" if later else "rules-after"), folder, dirs_exist_ok=True)
 
 
 # --- deliberate mistakes

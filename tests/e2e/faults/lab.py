@@ -1,4 +1,4 @@
-"""One scenario, once: fresh topics, a seeded city fed live, the fault, the recovery, the comparison.
+"""One scenario, or several one after the other: fresh topics, a seeded city fed live, faults and recoveries, the comparison.
 
 The group left in peace begins when the fault is over and reads the same log from its beginning: a fault of the broker cannot
 touch it, and on a small machine it takes nothing from the struck one.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import shutil
 import subprocess
 import sys
 import threading
@@ -22,19 +21,35 @@ from streams.embedded.redis import EmbeddedRedis
 from streams.kafka import Producer
 from streams.topics import topic_name
 from tests.e2e.apache_kafka import ApacheKafka
-from tests.e2e.faults import needs
+from tests.e2e.faults import injuries, needs
 from tests.e2e.faults.judge import Marks, Verdict, compare, heads_that_fell
 from tests.e2e.faults.patient import LabRedis, Patient
-from tests.e2e.faults.scenarios import Scenario
+from tests.e2e.faults.scenarios import Chain, Scenario
 from tests.e2e.mirrored_logs import PROGRESS_MS, Told, feed_all, make_topics, settled
 from tests.e2e.test_kill_nine import small_city
 from tests.e2e.worker_group import ROOT, WorkerGroup
 
 #: Of the city; what is drawn anew each time is the fault.
-CITY_SEED, EVERY_S = 20_261_123, 0.6
-#: Hazards that have begun before a feed ends: fewer would compare next to nothing.
-BEGUN = 60
+CITY_SEED = 20_261_123
 RULES = ROOT / "detectors" / "rules"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """``every_s``: between hazards. ``begun``: so many before a feed ends, for fewer would compare next to nothing.
+    ``before_s``: of peace before each fault, drawn. ``sensors``: most of the records a second are theirs. ``room_mb``: of
+    the small disk."""
+
+    every_s: float = 0.6
+    begun: int = 60
+    before_s: tuple[float, float] = (4.0, 8.0)
+    sensors: int = 900
+    room_mb: int = 24
+
+
+#: For faults that follow each other for minutes. A hundred records a second keep a slow core busy by themselves; and in minutes
+#: the append-only file of checkpoints grows to twice the 64 MB at which Redis first writes it anew.
+CHAINED = Pace(every_s=1.5, begun=30, before_s=(1.5, 3.0), sensors=300, room_mb=512)
 
 
 @dataclass
@@ -54,6 +69,27 @@ class Outcome:
         return json.dumps(asdict(self), ensure_ascii=False)
 
 
+@dataclass
+class Struck:
+    """What one fault of a chain did, and how long it took to be over."""
+
+    scenario: str
+    proof: str
+    recovery_s: float
+
+
+@dataclass
+class ChainOutcome:
+    seed: int
+    records: int
+    verdict: Verdict
+    struck: list[Struck]
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict.clean and self.verdict.expected > 0
+
+
 class Lab:
     """A broker of ``nodes`` nodes, kept for scenarios that follow each other."""
 
@@ -66,32 +102,39 @@ class Lab:
         self.kafka.close()
 
     def run(self, scenario: Scenario, seed: int) -> Outcome:
-        folder = self.folder / f"{scenario.name}-{seed}"
+        done = self.run_chain(Chain((scenario,)), seed, Pace())
+        (struck,) = done.struck
+        return Outcome(scenario.name, seed, done.records, done.verdict, struck.recovery_s, struck.proof)
+
+    def run_chain(self, chain: Chain, seed: int, pace: Pace = CHAINED) -> ChainOutcome:
+        folder = self.folder / f"{chain.links[0].name}-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            return self._run(scenario, seed, folder, stack)
+            return self._run(chain, seed, pace, folder, stack)
 
-    def _run(self, scenario: Scenario, seed: int, folder: Path, stack: contextlib.ExitStack) -> Outcome:
+    def _run(self, chain: Chain, seed: int, pace: Pace, folder: Path, stack: contextlib.ExitStack) -> ChainOutcome:
         broker = self.kafka.bootstrap
         stamp = f"f{time.time_ns() // 1_000_000 % 10**9}"
-        redis = self._redis(scenario, folder, stack)
+        redis = self._redis(chain, pace, folder, stack)
         calm_redis = stack.enter_context(EmbeddedRedis(folder / "calm-redis"))
-        settings = self._settings(scenario, folder)
-        struck = WorkerGroup(broker, redis.url, f"{stamp}-struck.", folder, scenario.module, settings)
+        settings = self._settings(chain, folder)
+        struck = WorkerGroup(broker, redis.url, f"{stamp}-struck.", folder, chain.module, settings)
         calm = WorkerGroup(broker, calm_redis.url, f"{stamp}-calm.", folder)
         stack.callback(calm.close)
         stack.callback(struck.close)
         producer = stack.enter_context(Producer(broker))
-        patient = Patient(struck, redis, self.kafka, random.Random(seed), folder, scenario.workers, producer)
-        groups = [struck, calm] if scenario.judged == "calm" else [struck]
+        patient = Patient(
+            struck, redis, self.kafka, random.Random(seed), folder, chain.links[0].workers, producer, unread=pace.sensors / 3
+        )
+        groups = [struck, calm] if chain.judged == "calm" else [struck]
         prefixes = [group.prefix for group in groups]
-        city = small_city(CITY_SEED, EVERY_S)
+        city = small_city(CITY_SEED, pace.every_s, pace.sensors)
         for prefix in prefixes:
             make_topics(broker, prefix, stamped_by_producer=True, more=self._copies)
             send_registry(producer, city.registry, prefix)
-        if scenario.running:
-            patient.start(*range(scenario.workers))
-        city = small_city(CITY_SEED, EVERY_S)
+        if chain.links[0].running:
+            patient.muster(chain.links[0].workers)
+        city = small_city(CITY_SEED, pace.every_s, pace.sensors)
         stop = threading.Event()
         stack.callback(stop.set)
         fed: list[tuple[int, int]] = []
@@ -101,21 +144,14 @@ class Lab:
 
         feeder = threading.Thread(target=feed, name="feeder", daemon=True)
         feeder.start()
-        watched = not scenario.set_back and settings.get("CITYWATCH_CHECKPOINT_STORE") != "topic"
+        in_topic = settings.get("CITYWATCH_CHECKPOINT_STORE") == "topic"
         marks = Marks(redis.url, struck.name)
-        if watched:
-            marks.start()
-        time.sleep(patient.rng.uniform(4.0, 8.0))
+        done, fell = self._strike(chain, patient, pace, None if in_topic else marks)
 
-        began = time.monotonic()
-        proof = scenario.injure(patient)
-        patient.until(patient.caught_up, "everything is read again")
-        recovery_s = time.monotonic() - began
-
-        if scenario.judged == "calm":
+        if chain.judged == "calm":
             calm.start(0)
             calm.await_ready(0)
-        while sum(row["from_ts"] <= time.time() * 1000 for row in city.truth) < BEGUN:
+        while sum(row["from_ts"] <= time.time() * 1000 for row in city.truth) < pace.begun:
             time.sleep(0.1)
         assert feeder.is_alive(), "the feed ended before the fault was over"
         time.sleep(PROGRESS_MS / 1000)
@@ -124,37 +160,60 @@ class Lab:
         ((records, last),) = fed
         horizon = last // PROGRESS_MS * PROGRESS_MS
         told = self._told(prefixes, horizon, groups)
-        fell = marks.close() if watched else []
-        if settings.get("CITYWATCH_CHECKPOINT_STORE") == "topic":
+        if marks.is_alive():
+            fell = self._watched(marks)
+        if in_topic:
             fell = heads_that_fell(broker, topic_name("checkpoints", struck.prefix), struck.name)
-        if scenario.judged == "calm":
+        if chain.judged == "calm":
             verdict = compare(told[calm.prefix], told[struck.prefix], horizon)
         else:
             verdict = self._verified(struck, told[struck.prefix], folder)
         verdict.went_back = len(fell)
         verdict.details += fell
-        if watched:
-            assert marks.looks > 100, "nobody watched the checkpoints"
-        return Outcome(scenario.name, seed, records, verdict, recovery_s, proof)
+        return ChainOutcome(seed, records, verdict, done)
+
+    def _strike(self, chain: Chain, patient: Patient, pace: Pace, marks: Marks | None) -> tuple[list[Struck], list[str]]:
+        """One fault after the other. The checkpoints are watched until one of them sets the store back: what fell till then."""
+        done: list[Struck] = []
+        fell: list[str] = []
+        for number, link in enumerate(chain.links):
+            patient.workers = link.workers
+            if number and link.running:
+                patient.muster(link.workers)
+            if marks is not None and link.set_back and marks.is_alive():
+                fell = self._watched(marks)
+            elif marks is not None and not number and not link.set_back:
+                marks.start()
+            time.sleep(patient.rng.uniform(*pace.before_s))
+            began = time.monotonic()
+            proof = link.injure(patient)
+            patient.until(patient.caught_up, "everything is read again")
+            done.append(Struck(link.name, proof, time.monotonic() - began))
+        return done, fell
+
+    @staticmethod
+    def _watched(marks: Marks) -> list[str]:
+        fell = marks.close()
+        assert marks.looks > 100, "nobody watched the checkpoints"
+        return fell
 
     # --- parts ------------------------------------------------------------------------------------------------------------
 
-    def _redis(self, scenario: Scenario, folder: Path, stack: contextlib.ExitStack) -> LabRedis:
+    def _redis(self, chain: Chain, pace: Pace, folder: Path, stack: contextlib.ExitStack) -> LabRedis:
         place = folder / "redis"
-        if "tmpfs" in scenario.needs:
-            needs.mounted(place, 24)
+        if "tmpfs" in chain.needs:
+            needs.mounted(place, pace.room_mb)
             stack.callback(needs.unmount, place)
         redis = LabRedis(place)
         stack.callback(redis.close)
         return redis
 
-    def _settings(self, scenario: Scenario, folder: Path) -> dict[str, str]:
-        settings = dict(scenario.settings)
-        if scenario.judged == "verify":
-            for name in ("rules", "rules-before"):
-                shutil.copytree(RULES, folder / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    def _settings(self, chain: Chain, folder: Path) -> dict[str, str]:
+        settings = dict(chain.settings)
+        if chain.judged == "verify":
+            injuries.rule_sets(folder, RULES)
             settings["CITYWATCH_RULES"] = str(folder / "rules")
-        if scenario.module.endswith("stepped_worker"):
+        if chain.module.endswith("stepped_worker"):
             clock = folder / "clock"
             clock.write_text("0")
             settings["CITYWATCH_CLOCK_FILE"] = str(clock)
@@ -171,7 +230,7 @@ class Lab:
         """Record the log with the commands, and decide it again with the rules from before and after."""
         bag = folder / "struck.bag"
         environment = struck.environment(0)
-        before, after = str(folder / "rules-before"), struck.settings["CITYWATCH_RULES"]
+        before, after = str(folder / "rules-before"), str(folder / "rules-after")
 
         def command(*words: str) -> str:
             run = subprocess.run(

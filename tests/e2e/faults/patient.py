@@ -76,6 +76,8 @@ class Patient:
     producer: Producer
     #: Whoever holds it holds the feed up.
     turn: threading.Lock = field(default_factory=threading.Lock)
+    #: Unread records that are a second or two of the feed: so far behind is not behind.
+    unread: float = 300.0
 
     @contextlib.contextmanager
     def nothing_arrives(self) -> Iterator[None]:
@@ -87,6 +89,16 @@ class Patient:
 
     def alive(self) -> list[int]:
         return [slot for slot, process in self.group.processes.items() if process.poll() is None]
+
+    def muster(self, workers: int) -> None:
+        """As many workers as a fault begins with: the first slots, and nobody else is remembered."""
+        for slot in list(self.group.processes):
+            if slot >= workers:
+                if self.group.processes[slot].poll() is None:
+                    assert self.group.stop(slot) == 0, self.group.words()
+                del self.group.processes[slot]
+        alive = self.alive()
+        self.start(*(slot for slot in range(workers) if slot not in alive))
 
     def start(self, *slots: int, crash_at: str | None = None) -> None:
         for slot in slots:
@@ -128,11 +140,11 @@ class Patient:
             found = [store.read(key) for key in store.keys() if key.stage == "detect"]  # noqa: SIM118  not a dict's
         return [one.written_at for one in found if one is not None]
 
-    def caught_up(self, behind: float = 300.0) -> bool:
+    def caught_up(self) -> bool:
         """All living workers are ready and less than a second or two of the feed is unread."""
         slots = self.alive()
         return (
             bool(slots)
             and all(self.group.ready(slot) for slot in slots)
-            and sum(self.metric(slot, "citywatch_consumer_lag_records") for slot in slots) < behind
+            and sum(self.metric(slot, "citywatch_consumer_lag_records") for slot in slots) < self.unread
         )

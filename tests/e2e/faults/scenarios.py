@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -81,4 +81,61 @@ SCENARIOS = (
         settings=SELDOM, judged="verify", module="tests.e2e.apps.forgetful_worker", seen=True,
     ),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Faults that befall one group of workers one after the other, judged together at the end: what they share (starting
+    workers, an undisturbed group, waiting for the last timers) is paid once. Who must know which of them it was runs that."""
+
+    links: tuple[Scenario, ...]
+
+    @property
+    def name(self) -> str:
+        return "+".join(link.name for link in self.links)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return self.links[0].settings
+
+    @property
+    def module(self) -> str:
+        """One link may need a worker of its own, which behaves like the others as long as it is left alone."""
+        return next((link.module for link in self.links if link.module != "citywatch"), "citywatch")
+
+    @property
+    def nodes(self) -> int:
+        return self.links[0].nodes
+
+    @property
+    def judged(self) -> Literal["calm", "verify"]:
+        return self.links[0].judged
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset(need for link in self.links for need in link.needs)
+
+    def without(self, needs: Collection[str]) -> Chain:
+        """What is left where these cannot be had."""
+        return Chain(tuple(link for link in self.links if not {*link.needs} & {*needs}))
+
+
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+def _chain(*names: str) -> Chain:
+    return Chain(tuple(BY_NAME[name] for name in names))
+
+
+#: Every fault once. Whoever sets the store back comes last: its marks may fall from there on. A chain is over before the longer
+#: timers of its first incidents are due (unconfirmed after three minutes): the undisturbed group reads it all at once, some
+#: partitions ahead of others, and what these have to say would come behind such a timer.
+CHAINS = (
+    _chain("two-begin", "zombie", "kill-all", "kill-anywhere"),
+    _chain("kill-point", "come-and-go", "redis-killed", "disk-full"),
+    _chain("clock-stepped", "broker-killed", "redis-set-back", "redis-emptied"),
+    _chain("zombie-topic", "kill-point-topic", "sink-hangs", "broker-killed-topic"),
+    _chain("rules-reload", "rules-changed"),
+    _chain("leader-killed"),
+    _chain("network-cut"),
+)  # fmt: skip

@@ -9,7 +9,7 @@ from streams.records import Incident
 from tests.alert_sinks.incidents import incident
 from tests.e2e.faults import table
 from tests.e2e.faults.judge import Verdict, compare
-from tests.e2e.faults.scenarios import BY_NAME, SCENARIOS
+from tests.e2e.faults.scenarios import BY_NAME, CHAINS, SCENARIOS
 from tests.e2e.mirrored_logs import Told
 
 HORIZON = 10**15
@@ -87,3 +87,27 @@ def test_the_page_is_written_between_its_markers(tmp_path):
 
 def test_every_fault_has_a_name_of_its_own():
     assert len(BY_NAME) == len(SCENARIOS)
+
+
+def test_every_fault_stands_in_one_chain_and_no_deliberate_mistake_does():
+    linked = [link.name for chain in CHAINS for link in chain.links]
+    assert sorted(linked) == sorted(scenario.name for scenario in SCENARIOS if not scenario.seen)
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=[chain.links[0].name for chain in CHAINS])
+def test_the_faults_of_a_chain_ask_for_the_same(chain):
+    assert len({(link.judged, link.nodes, *sorted(link.settings.items())) for link in chain.links}) == 1
+    assert len({link.module for link in chain.links} - {"citywatch"}) <= 1
+    back = [link.set_back for link in chain.links]
+    assert back == sorted(back)
+    assert all(link.running for link in chain.links[1:])
+
+
+def stream_outage(prefix: str) -> Incident:
+    found = one(f"outage-of-{prefix}")
+    piece = msgspec.structs.replace(found.evidence[0], entity=f"{prefix}sensor.readings")
+    return msgspec.structs.replace(found, evidence=[piece])
+
+
+def test_the_outage_of_a_stream_is_not_compared_for_two_logs_name_it_differently():
+    assert counts(told(one(), stream_outage("calm.")), told(one(), stream_outage("struck."))) == (1, 0, 0, 0)
