@@ -11,8 +11,9 @@ from faust.types import TP, ConsumerMessage
 from faust.types.transports import TPorTopicSet
 
 from streams.batch import RawBatch
+from streams.transport_drained import Drained
 from streams.transport_offsets import InFlight
-from streams.transport_thread import BatchConsumerThread, Drained
+from streams.transport_thread import BatchConsumerThread
 
 #: While no partition may be read, look again after this long.
 _LOOK_AGAIN_S = 0.02

@@ -28,6 +28,7 @@ from faust.types import TP
 from streams.batch import RawBatch
 from streams.errors import Mend
 from streams.kafka_records import keep_what_is_fetched
+from streams.transport_drained import Drained
 from streams.transport_idle import notice_idle
 from streams.transport_raw import raw_batch, take_plain, take_raw
 
@@ -35,36 +36,14 @@ from streams.transport_raw import raw_batch, take_plain, take_raw
 _LOOK_AGAIN_S = 0.005
 _WAIT_S = 0.25
 #: A worker that was busy between two polls gets batches that were gathered for half as long, up to the first of these: a batch
-#: of many costs little more than a batch of one. Where the log is known to hold more it is as long, up to the second, so that
-#: a worker that is behind catches up: some brokers answer a fetch with the few records of one produce. The third is how often
-#: there is a look; who comes back sooner than the fourth has only been waiting.
+#: of many costs little more than a batch of one. The second is how often there is a look; who comes back sooner than the
+#: third has only been waiting.
 _GATHER_S = 0.005
-_GATHER_MOST_S = 0.02
 _GATHER_STEP_S = 0.001
 _IDLE_S = 0.0002
 #: How often the group coordinator is asked for errors, and how long it may fail to join.
 _WATCH_S = 0.25
 _GIVE_UP_S = 60.0
-
-
-class Drained:
-    """What one poll brought: per partition one RawBatch, or ConsumerRecords for a topic on the ordinary path."""
-
-    __slots__ = ("full", "records", "stamps")
-
-    def __init__(self) -> None:
-        self.records: dict[TP, list[Any]] = {}
-        #: Epoch of each partition's position when its records were taken.
-        self.stamps: dict[TP, int] = {}
-        #: There is no point in gathering more.
-        self.full = False
-
-    def add(self, tp: TP, records: list[Any], stamp: int) -> None:
-        """Behind what is there; what was taken before a change of position is void."""
-        if self.stamps.get(tp) == stamp:
-            self.records[tp] += records
-        else:
-            self.records[tp], self.stamps[tp] = records, stamp
 
 
 class BatchConsumerThread(AIOKafkaConsumerThread):
@@ -85,6 +64,10 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         self._polled = time.monotonic()
         #: What went wrong behind records that were delivered; the next poll raises it.
         self._owed: Exception | None = None
+        #: Taken ahead of the next poll, of the partitions that the last one asked for.
+        self._ahead = Drained()
+        self._active: Any = frozenset()
+        self._busy = asyncio.Event()
 
     # --- start ------------------------------------------------------------------------------------------------------------
 
@@ -101,7 +84,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         await super().on_start()
         notice_idle(self, self._ensure_consumer()._fetcher)
-        self._watch = asyncio.get_running_loop().create_task(self._watch_coordinator())
+        loop = asyncio.get_running_loop()
+        self._chores = [loop.create_task(self._watch_coordinator()), loop.create_task(self._take_ahead())]
 
     async def _watch_coordinator(self) -> None:
         """Take up errors of the group coordinator: Faust never asks, and aiokafka stays silent until somebody does.
@@ -127,7 +111,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                     failing_since = None
 
     async def on_thread_stop(self) -> None:
-        self._watch.cancel()
+        for task in self._chores:
+            task.cancel()
         await super().on_thread_stop()
 
     # --- positions --------------------------------------------------------------------------------------------------------
@@ -239,14 +224,37 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
+        self._busy.clear()
         busy = time.monotonic() - self._polled
-        drained = Drained()
+        drained = self._ahead.part(active_partitions)
         with consumer._fetcher._subscriptions.fetch_context():
             await self._first(consumer, active_partitions, timeout or 0.0, drained)
             if busy >= _IDLE_S:
                 await self._gather(consumer, active_partitions, busy, drained)
-        self._polled = time.monotonic()
+        self._polled, self._active = time.monotonic(), active_partitions
+        self._busy.set()
         return self._batched(drained) if drained.records else None
+
+    async def _take_ahead(self) -> None:
+        """Between two polls, take what is fetched as it comes: aiokafka asks for no more of a partition while it holds
+        any of it, and a broker may answer with the few records of one produce, so a busy worker would get too little."""
+        while not self.should_stop:
+            await self._busy.wait()
+            fetcher = self._ensure_consumer()._fetcher
+            try:
+                self._take(fetcher, self._active, self._ahead)
+                if self._ahead.full or self._owed is not None or fetcher._closed:
+                    self._busy.clear()  # until the next poll
+                    continue
+                waiter = fetcher._create_fetch_waiter()
+                done, _ = await asyncio.wait([waiter], timeout=_LOOK_AGAIN_S if fetcher._records else _WAIT_S)
+                if not done:
+                    waiter.cancel()
+                else:
+                    waiter.result()
+            except Exception as error:
+                self._owed = error
+                self._busy.clear()
 
     async def _first(self, consumer: Any, active: Any, timeout: float, drained: Drained) -> None:
         """What is there, or comes within ``timeout`` seconds."""
@@ -268,25 +276,20 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 waiter.result()  # an authorization error of the coordinator
 
     async def _gather(self, consumer: Any, active: Any, busy_s: float, drained: Drained) -> None:
-        """What comes within the times above, behind what is drained. Raises nothing: that would lose what is drained."""
-        began = time.monotonic()
-        least, most = began + min(busy_s / 2, _GATHER_S), began + min(busy_s, _GATHER_MOST_S)
-        while drained.records and not drained.full:
-            now = time.monotonic()
-            if now >= most or (now >= least and not self._behind(active)):
-                return
+        """What comes within the time above, behind what is drained. Raises nothing: that would lose what is drained."""
+        until = time.monotonic() + min(busy_s / 2, _GATHER_S)
+        while drained.records and not drained.full and time.monotonic() < until:
             await asyncio.sleep(_GATHER_STEP_S)
             if consumer._closed or consumer._fetcher._closed:
                 return
             self._take(consumer._fetcher, active, drained)
 
-    def _behind(self, active: Any) -> bool:
-        """Whether the log of an active partition holds more than was taken, as far as the last fetches could tell."""
-        return any(lag and (active is None or tp in active) for tp, lag in self.lags().items())
-
     def _take(self, fetcher: Any, active: Any, drained: Drained) -> None:
         """:meth:`_drain`; what it raises behind drained records is owed to the next poll, for they must be delivered first."""
         if self._owed is not None:
+            if drained.records:
+                drained.full = True
+                return
             owed, self._owed = self._owed, None
             raise owed
         try:

@@ -1,4 +1,4 @@
-"""What a poll brings: at once for a worker that waits, gathered for one that was busy, and never lost."""
+"""What a poll brings: at once for a worker that waits, taken ahead and gathered for one that was busy, and never lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from streams.transport_thread import BatchConsumerThread, Drained
+from streams.transport_drained import Drained
+from streams.transport_thread import BatchConsumerThread
 
 A, B = TP("a", 0), TP("b", 0)
 
@@ -20,12 +21,24 @@ class Thread(BatchConsumerThread):
     """Its log brings one record whenever it is looked at, and holds ``more`` behind it; ``closes_at`` says after how many looks
     the consumer is closed, and ``breaks_at`` at which look the log is broken."""
 
-    def __init__(self, closes_at: int = 10**9, breaks_at: int = 10**9, more: int = 10**9) -> None:
+    def __init__(self, closes_at: int = 10**9, breaks_at: int = 10**9) -> None:
         self.looks, self.closes_at, self.breaks_at = 0, closes_at, breaks_at
         self._owed: Exception | None = None
+        self._ahead, self._active, self._busy = Drained(), frozenset(), asyncio.Event()
         context = SimpleNamespace(fetch_context=contextlib.nullcontext)
-        self.aio = SimpleNamespace(_closed=False, _fetcher=SimpleNamespace(_closed=False, _subscriptions=context))
-        self.fills, self.more = 10**9, more
+        self.fetcher = SimpleNamespace(_closed=False, _subscriptions=context, _records={}, _create_fetch_waiter=self._fetched)
+        self.aio = SimpleNamespace(_closed=False, _fetcher=self.fetcher)
+        self.fills = 10**9
+
+    def _ensure_consumer(self) -> Any:
+        return self.aio
+
+    def _fetched(self) -> Any:
+        return asyncio.ensure_future(asyncio.sleep(0.001))
+
+    @property
+    def should_stop(self) -> bool:
+        return bool(self.aio._closed)
 
     def _drain(self, fetcher: Any, active: Any, drained: Drained) -> None:
         if self.looks == self.breaks_at:
@@ -34,9 +47,6 @@ class Thread(BatchConsumerThread):
         self.looks += 1
         self.aio._closed = self.looks >= self.closes_at
         drained.full = self.looks >= self.fills
-
-    def lags(self) -> dict[TP, int]:
-        return {A: max(0, self.more - self.looks), B: 0}
 
     def _batched(self, drained: Drained) -> Drained:
         return drained
@@ -56,20 +66,9 @@ def test_a_worker_that_waits_gets_what_is_there_at_once() -> None:
 
 
 def test_a_worker_that_was_busy_gets_what_comes_meanwhile_in_one_batch() -> None:
-    records = poll(Thread(more=0), 10.0)
+    records = poll(Thread(), 10.0)
     assert len(records) > 1
     assert records == list(range(len(records)))
-
-
-def test_a_worker_that_is_behind_goes_on_until_it_has_what_the_log_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.transport_thread._GATHER_S", 0.0)
-    monkeypatch.setattr("streams.transport_thread._GATHER_MOST_S", 60.0)
-    assert poll(Thread(more=8), 60.0) == list(range(8))
-
-
-def test_a_lag_where_nothing_may_be_read_is_not_waited_for() -> None:
-    thread = Thread()
-    assert thread._behind(None) and thread._behind({A}) and not thread._behind({B})
 
 
 def test_nothing_more_is_gathered_once_a_batch_is_full() -> None:
@@ -92,6 +91,56 @@ def test_what_is_drained_in_front_of_an_error_is_delivered_and_the_next_poll_rai
 def test_an_error_with_nothing_in_front_of_it_is_raised_at_once() -> None:
     with pytest.raises(ValueError, match="broken"):
         poll(Thread(breaks_at=0), 10.0)
+
+
+def polls(thread: Thread, *active: Any, busy_s: float = 0.05) -> list[dict[TP, list[Any]]]:
+    """What one poll after the other brings to a worker that is busy in between; an error by its name."""
+
+    async def go_on() -> list[dict[TP, list[Any]]]:
+        ahead = asyncio.create_task(thread._take_ahead())
+        found: list[Any] = []
+        for asked in active:
+            thread._polled = time.monotonic()
+            try:
+                drained = await thread._fetch_records(thread.aio, asked, 0.01)
+                found.append(dict(drained.records) if drained else {})
+            except ValueError as error:
+                found.append(str(error))
+            await asyncio.sleep(busy_s)
+        ahead.cancel()
+        return found
+
+    return asyncio.run(go_on())
+
+
+def test_while_a_worker_is_busy_what_is_fetched_is_taken_ahead() -> None:
+    first, second = polls(Thread(), {A}, {A})
+    assert first == {A: [0]}
+    assert len(second[A]) > 2
+    assert second[A] == list(range(1, len(second[A]) + 1))
+
+
+def test_no_more_is_taken_ahead_than_a_batch_holds() -> None:
+    thread = Thread()
+    thread.fills = 4
+    assert polls(thread, {A}, {A})[1] == {A: [1, 2, 3, 4]}
+
+
+def test_what_was_taken_ahead_of_a_partition_that_is_not_asked_for_waits() -> None:
+    ahead = Drained()
+    ahead.add(A, [1, 2], 5)
+    ahead.add(B, [7], 6)
+    part = ahead.part({B})
+    assert (part.records, part.stamps) == ({B: [7]}, {B: 6})
+    assert (ahead.records, ahead.stamps) == ({A: [1, 2]}, {A: 5})
+    assert ahead.part(None).records == {A: [1, 2]}
+    assert ahead.records == {}
+
+
+def test_an_error_behind_what_was_taken_ahead_is_raised_by_the_poll_after_it() -> None:
+    first, second, third = polls(Thread(breaks_at=3), {A}, {A}, {A})
+    assert (first, second) == ({A: [0]}, {A: [1, 2]})
+    assert third == "broken"
 
 
 def test_what_was_taken_before_a_change_of_position_is_void() -> None:
