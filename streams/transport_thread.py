@@ -121,7 +121,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         """The assignment is ending: drain nothing more, and let nothing drained be delivered (thread safe)."""
         self.positioned = None
         self.epoch = next(self._epochs)
-        self._owed = None
+        self._owed, self._ahead = None, Drained()
 
     def is_current(self, tp: TP, epoch: int) -> bool:
         """Whether what was drained in ``epoch`` still stands behind the partition's position."""

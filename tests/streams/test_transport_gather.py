@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ class Thread(BatchConsumerThread):
     def __init__(self, closes_at: int = 10**9, breaks_at: int = 10**9) -> None:
         self.looks, self.closes_at, self.breaks_at = 0, closes_at, breaks_at
         self._owed: Exception | None = None
+        self.epoch, self.epoch_of = 1, {}
         self._ahead, self._active, self._busy = Drained(), frozenset(), asyncio.Event()
         context = SimpleNamespace(fetch_context=contextlib.nullcontext)
         self.fetcher = SimpleNamespace(_closed=False, _subscriptions=context, _records={}, _create_fetch_waiter=self._fetched)
@@ -135,6 +137,15 @@ def test_what_was_taken_ahead_of_a_partition_that_is_not_asked_for_waits() -> No
     assert (ahead.records, ahead.stamps) == ({A: [1, 2]}, {A: 5})
     assert ahead.part(None).records == {A: [1, 2]}
     assert ahead.records == {}
+
+
+def test_what_was_taken_ahead_ends_with_its_assignment() -> None:
+    thread = Thread()
+    thread._epochs = itertools.count(2)
+    thread._ahead.add(A, [1], 1)
+    thread.revoke()
+    assert thread._ahead.records == {}
+    assert not thread.is_current(A, 1)
 
 
 def test_an_error_behind_what_was_taken_ahead_is_raised_by_the_poll_after_it() -> None:
