@@ -7,6 +7,8 @@ is closed in good order; a second Ctrl-C ends it at once. ``until`` in the manif
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +26,8 @@ from streams.records import Asset
 from streams.topics import TOPICS, topic_name, topic_prefix
 from streams.transport_raw import ARRIVAL_HEADER
 from streams.unreadable import Cause
+
+logger = logging.getLogger("citywatch.replay")
 
 #: What a bag can do without: heartbeats and checkpoints are the worker's own business.
 LEFT_OUT = frozenset({"heartbeat", "checkpoints"})
@@ -112,9 +116,14 @@ def record(
 
 
 def _committed(broker: str, group: str, topic: str) -> dict[str, int]:
+    """How far the group has come. Where it may not be asked (an access list, no coordinator) the recording is kept all the
+    same, and ``verify`` takes the strict view: whatever is not there was lost."""
     progress = GroupProgress(broker, group)
     try:
         return {f"{name}/{part}": offset for (name, part), offset in sorted(progress.committed([topic]).items())}
+    except Mend as problem:
+        logger.warning("the progress of group %s is not in the recording: %s", group, problem)
+        return {}
     finally:
         progress.close()
 
@@ -139,13 +148,11 @@ class _Tape:
     def follow(self, seconds: float | None, stop: threading.Event) -> str:
         """Read what comes until the seconds are over, ``stop`` or Ctrl-C; which of them it was."""
         began = time.monotonic()
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             while not stop.is_set():
                 self._poll()
                 if seconds is not None and time.monotonic() - began >= seconds:
                     return "seconds"
-        except KeyboardInterrupt:
-            pass
         return "interrupt"
 
     def to_the_ends(self) -> int | None:

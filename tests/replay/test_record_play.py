@@ -137,6 +137,20 @@ def test_the_progress_of_the_group_is_kept(tmp_path: Path) -> None:
     assert kept == [{f"city.signals/{place[0]}": 3}, {}, {}]
 
 
+def test_a_group_that_may_not_be_asked_costs_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> dict[tuple[str, int], int]:
+        raise Mend("is not allowed", "group workers", "ask for the right to describe it")
+
+    monkeypatch.setattr(GroupProgress, "committed", refused)
+    with EmbeddedBroker({"city.signals": 1}) as embedded:
+        with Producer(embedded.bootstrap) as producer:
+            producer.send("city.signals", b"{}", key="340100")
+            producer.flush_acknowledged()
+        recorded = record(embedded.bootstrap, tmp_path / "b", group="workers")
+    assert recorded.records == {"city.signals": 1}
+    assert open_recording(tmp_path / "b").manifest.committed == {}
+
+
 def test_an_unknown_topic_is_named(tmp_path: Path, broker: str) -> None:
     with pytest.raises(Mend, match=r"city\.nothing"):
         record(broker, tmp_path / "b", topics=["city.nothing"])
