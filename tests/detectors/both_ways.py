@@ -114,3 +114,12 @@ def agree(kind: Callable[..., Detector[Any]], params: Any, drawn: Sequence[Row],
     for part in (batch.cut(0, cut), batch.cut(cut, len(batch))):
         assert loop_cut.show(part) == steps_cut.show(part)
     assert loop_cut.state() == steps_cut.state() == loop.state()
+
+
+def agree_at_tick(loop: Way, steps: Way, now: int) -> int:
+    """Both ways are due at the same time and tell the same bits at ``now``; how many measures that were."""
+    told = [way.do(lambda detector: (detector.due(), detector.tick(now))) for way in (loop, steps)]
+    assert told[0][0] == told[1][0]
+    said = [b"" if measures is None else measures.measure.tobytes() for _, measures in told]
+    assert said[0] == said[1]
+    return len(said[0]) // 8

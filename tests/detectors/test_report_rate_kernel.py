@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from detectors.report_rate import ReportRate, ReportRateParams
 from streams.batch import Batch
-from tests.detectors.both_ways import Row, Way, agree, batch_of, calm, long, rows
+from tests.detectors.both_ways import Row, Way, agree, agree_at_tick, batch_of, calm, long, rows
 
 params = st.builds(
     ReportRateParams,
@@ -36,11 +36,7 @@ def _agree_by_windows(chosen: ReportRateParams, drawn: list[Row]) -> int:
     loop, steps, spoken = Way(ReportRate, chosen, True), Way(ReportRate, chosen, False), 0
     for part, end in _windows(batch_of(drawn), chosen.window_s * 1000):
         assert loop.show(part) == steps.show(part)
-        told = [way.do(lambda detector, end=end: (detector.due(), detector.tick(end))) for way in (loop, steps)]
-        assert told[0][0] == told[1][0]
-        said = [b"" if measures is None else measures.measure.tobytes() for _, measures in told]
-        assert said[0] == said[1]
-        spoken += len(said[0]) // 8
+        spoken += agree_at_tick(loop, steps, end)
         assert loop.state() == steps.state()
     return spoken
 

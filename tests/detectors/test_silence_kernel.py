@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.silence import Silence, SilenceParams
-from tests.detectors.both_ways import Row, Way, agree, batch_of, calm, long, rows
+from tests.detectors.both_ways import Row, Way, agree, agree_at_tick, batch_of, calm, long, rows
 
 params = st.builds(
     SilenceParams,
@@ -32,11 +32,7 @@ def _agree_with_ticks(chosen: SilenceParams, drawn: list[Row], size: int) -> int
         part = batch.cut(start, min(start + size, len(batch)))
         assert loop.show(part) == steps.show(part)
         for now in (int(part.arrival[-1]) + 1000, int(part.arrival[-1]) + 200_000):
-            told = [way.do(lambda detector, now=now: (detector.due(), detector.tick(now))) for way in (loop, steps)]
-            assert told[0][0] == told[1][0]
-            said = [b"" if measures is None else measures.measure.tobytes() for _, measures in told]
-            assert said[0] == said[1]
-            spoken += len(said[0]) // 8
+            spoken += agree_at_tick(loop, steps, now)
         assert loop.state() == steps.state()
     return spoken
 
