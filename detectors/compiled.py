@@ -14,7 +14,7 @@ One more keeps them quick: parts of a loop hand each other numbers and records (
 whose holders compiled code counts at every call.
 
 Compiled code is cached beside the source, under ``NUMBA_CACHE_DIR`` where that is set, else in the user's cache directory.
-Compiling takes seconds, reading the cache a tenth of one; ``python -m detectors.warm`` fills it, as ``make venv`` and the image
+Compiling takes many seconds, reading the cache about one; ``python -m detectors.warm`` fills it, as ``make venv`` and the image
 do, and a worker does it before it asks for partitions. A loop is compiled anew when a module it stands on has changed; that of
 a constant is seen where the constant is named with it, ``fixed.CAP``. numba itself is imported with the first call, because
 reading rules or answering ``--help`` needs none of it.
