@@ -17,9 +17,8 @@ from collections.abc import Callable
 from benchmarks import fences, latency, machine, peers, throughput
 from benchmarks.readings import SENSORS
 from benchmarks.servers import Broker, why_no_apache
-from benchmarks.tables import Table, deliver, output_options
+from benchmarks.tables import Table, answer, deliver, output_options
 from streams.commands import ensure_topics
-from streams.errors import Mend
 from streams.topics import partition_counts
 
 WHAT = ("throughput", "latency", "fences")
@@ -115,13 +114,7 @@ def main(words: list[str] | None = None) -> int:
     given = parse(words)
     # Ended from outside, brokers and readers are ended too, in order.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        facts, tables = run(given)
-        deliver(given, facts, tables)
-    except Mend as problem:
-        print(f"benchmarks: {problem}", file=sys.stderr)
-        return 2
-    return 0
+    return answer("benchmarks", lambda: deliver(given, *run(given)))
 
 
 if __name__ == "__main__":

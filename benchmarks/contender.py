@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from benchmarks import machine
@@ -143,7 +143,8 @@ async def aiokafka(clock: Clock, bootstrap: str, topic: str) -> None:
     await reader.stop()
 
 
-def _confluent(bootstrap: str, topic: str) -> Any:
+def _consumed(clock: Clock, bootstrap: str, topic: str) -> Iterator[list[Any]]:
+    """What a confluent-kafka consumer brings, up to 4,000 records at a time, until all is done."""
     from confluent_kafka import Consumer
 
     reader = Consumer(
@@ -158,26 +159,25 @@ def _confluent(bootstrap: str, topic: str) -> Any:
         }
     )
     reader.subscribe([topic])
-    return reader
+    warm()
+    while not clock.done.is_set():
+        messages = reader.consume(4_000, 0.2)
+        if messages:
+            clock.arrived()
+            yield messages
+    reader.close()
 
 
 async def confluent(clock: Clock, bootstrap: str, topic: str) -> None:
     """A hand-written confluent-kafka loop and ``orjson.loads`` per record."""
     import orjson
 
-    reader = _confluent(bootstrap, topic)
-    warm()
-    while not clock.done.is_set():
-        messages = reader.consume(4_000, 0.2)
-        if not messages:
-            continue
-        clock.arrived()
+    for messages in _consumed(clock, bootstrap, topic):
         decoded = [orjson.loads(message.value()) for message in messages]
         if clock.check:
             for record in decoded:
                 clock.saw(record["value"])
         clock.worked(len(decoded))
-    reader.close()
 
 
 async def confluent_statistics(clock: Clock, bootstrap: str, topic: str) -> None:
@@ -197,13 +197,7 @@ async def confluent_statistics(clock: Clock, bootstrap: str, topic: str) -> None
     decode = msgspec.json.Decoder(list[Reading]).decode
     slots: dict[str, int] = {}
     count, total, squares = (np.zeros(4_096) for _ in range(3))
-    reader = _confluent(bootstrap, topic)
-    warm()
-    while not clock.done.is_set():
-        messages = reader.consume(4_000, 0.2)
-        if not messages:
-            continue
-        clock.arrived()
+    for messages in _consumed(clock, bootstrap, topic):
         decoded = decode(b"[" + b",".join([message.value() for message in messages]) + b"]")
         slot = np.array([slots.setdefault(record.sensor_id, len(slots)) for record in decoded])
         value = np.array([record.value for record in decoded])
@@ -218,7 +212,6 @@ async def confluent_statistics(clock: Clock, bootstrap: str, topic: str) -> None
             for record in decoded:
                 clock.saw(record.value)
         clock.worked(len(decoded))
-    reader.close()
 
 
 async def hand_loop(clock: Clock, bootstrap: str, topic: str) -> None:
@@ -233,20 +226,13 @@ async def hand_loop(clock: Clock, bootstrap: str, topic: str) -> None:
 
     decode = msgspec.json.Decoder(list[Reading]).decode
     sensors = Sensors(clock.found)
-    reader = _confluent(bootstrap, topic)
-    warm()
-    while not clock.done.is_set():
-        messages = reader.consume(4_000, 0.2)
-        if not messages:
-            continue
-        clock.arrived()
+    for messages in _consumed(clock, bootstrap, topic):
         decoded = decode(b"[" + b",".join([message.value() for message in messages]) + b"]")
         sensors.take(decoded, [message.timestamp()[1] for message in messages])
         if clock.check:
             for record in decoded:
                 clock.saw(record.value)
         clock.worked(len(decoded))
-    reader.close()
 
 
 CONTENDERS: dict[str, Callable[[Clock, str, str], Awaitable[None]]] = {

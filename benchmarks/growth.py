@@ -26,9 +26,8 @@ from benchmarks import machine
 from benchmarks import performance_plots as plots
 from benchmarks.latency import worker
 from benchmarks.servers import Broker
-from benchmarks.tables import Table, deliver, output_options
+from benchmarks.tables import Table, answer, deliver, output_options
 from streams.embedded.redis import EmbeddedRedis
-from streams.errors import Mend
 from streams.topics import partition_counts
 
 ROOT = Path(__file__).parents[1]
@@ -202,7 +201,8 @@ def main(words: list[str] | None = None) -> int:
     core, others = machine.split(available)
     wanted = given.only or WHAT
     tables = []
-    try:
+
+    def work() -> None:
         if "cost" in wanted:
             tables.append(cost(core, given))
         if "weight" in wanted:
@@ -211,10 +211,8 @@ def main(words: list[str] | None = None) -> int:
             tables.append(start(core, others, given))
         facts["load after (1, 5, 15 min)"] = machine.load()
         deliver(given, facts, tables, COMMAND)
-    except Mend as problem:
-        print(f"growth: {problem}", file=sys.stderr)
-        return 2
-    return 0
+
+    return answer("growth", work)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.instruction_work import BATCH, SENSORS
-from benchmarks.tables import Table, deliver, output_options
+from benchmarks.tables import Table, answer, deliver, output_options
 from streams.errors import Mend
 
 ROOT = Path(__file__).parents[1]
@@ -91,16 +91,15 @@ def main(words: list[str] | None = None) -> int:
     given = parser.parse_args(words)
     if given.readings < BATCH or given.readings % BATCH:
         parser.error(f"--readings must be a multiple of {BATCH}")
-    try:
+
+    def work() -> None:
         lacking = missing()
         if lacking:
             raise Mend(lacking, where="valgrind", mend="install the package valgrind (apt-get install valgrind)")
         table, facts = measure(given.only or list(LABELS), given.readings), machine.facts()
         deliver(given, facts, [table], COMMAND)
-    except Mend as problem:
-        print(f"instructions: {problem}", file=sys.stderr)
-        return 2
-    return 0
+
+    return answer("instructions", work)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,8 @@ import msgspec
 from benchmarks import machine, peers
 from benchmarks.growth_feed import TOPIC, City, assets
 from benchmarks.job import Reading
-from benchmarks.tables import Table, deliver, output_options, spread
+from benchmarks.tables import Table, answer, deliver, output_options, spread
 from replay.bag import BagWriter
-from streams.errors import Mend
 
 decode = msgspec.json.Decoder(list[Reading]).decode
 ROOT = Path(__file__).parents[1]
@@ -126,14 +125,13 @@ def main(words: list[str] | None = None) -> int:
     core, _ = machine.split(machine.cores())
     if given.peers:
         facts["duckdb"] = peers.versions(given.peers)["duckdb"]
-    try:
+
+    def work() -> None:
         table = measure(core, readings=given.readings, rounds=given.rounds, python=given.peers)
         facts["load after (1, 5, 15 min)"] = machine.load()
         deliver(given, facts, [table], COMMAND)
-    except Mend as problem:
-        print(f"replay_speed: {problem}", file=sys.stderr)
-        return 2
-    return 0
+
+    return answer("replay_speed", work)
 
 
 if __name__ == "__main__":

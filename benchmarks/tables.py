@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -81,6 +82,16 @@ def output_options(parser: argparse.ArgumentParser) -> None:
     """``--json`` and ``--write``, the same for every command that ends with :func:`deliver`."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="every figure, as JSON")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables between the markers of this page")
+
+
+def answer(name: str, work: Callable[[], None]) -> int:
+    """The exit code of a command: 2, and one line that says what to mend, where its work cannot be done."""
+    try:
+        work()
+    except Mend as problem:
+        print(f"{name}: {problem}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def deliver(given: argparse.Namespace, facts: dict[str, str], tables: Sequence[Table], command: str = COMMAND) -> None:
