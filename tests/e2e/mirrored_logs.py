@@ -24,6 +24,7 @@ from replay.simulate.city import Wire
 from streams.kafka import LogReader, Producer
 from streams.records import Control, Incident, Signal
 from streams.topics import BY_STREAM, TOPICS, topic_name
+from topologies.audit import Audit
 
 INPUTS = ("sensor", "vehicle", "video", "hotline")
 #: Progress records come this often (``[detect] progress_s``); a timer due at T has fired when all sources are past T.
@@ -43,6 +44,15 @@ def make_topics(broker: str, prefix: str, *, stamped_by_producer: bool = False, 
         admin = AdminClient({"bootstrap.servers": broker, "log_level": 0})
         for altered in admin.incremental_alter_configs(wanted).values():
             altered.result()
+
+
+def audited(broker: str, prefix: str) -> Audit:
+    """The account of law 8, from all topics under a prefix as they are now."""
+    audit = Audit(prefix)
+    with LogReader(broker, [topic.name(prefix) for topic in TOPICS if topic.base != "heartbeat"]) as reader:
+        for record in reader.read_to_end():
+            audit.take(record)
+    return audit
 
 
 def feed_all(

@@ -23,10 +23,10 @@ from streams.embedded.redis import EmbeddedRedis
 from streams.kafka import LogReader
 from streams.partitioner import partition_of
 from streams.records import DeadLetter, Quarantined, Signal
-from streams.topics import BY_STREAM, TOPICS
+from streams.topics import BY_STREAM
 from tests.e2e.java_producer import NOTHING, JavaProducers, Written
 from tests.e2e.log_segments import WrittenBatch, written
-from tests.e2e.mirrored_logs import INPUTS, make_topics, read_told
+from tests.e2e.mirrored_logs import INPUTS, audited, make_topics, read_told
 from tests.e2e.test_law_eight import good
 from tests.e2e.worker_group import WorkerGroup
 from topologies.audit import Audit
@@ -102,11 +102,7 @@ class Place:
     # --- what came of it --------------------------------------------------------------------------------------------------
 
     def audit(self) -> Audit:
-        audit = Audit(self.prefix)
-        with LogReader(self.broker, [topic.name(self.prefix) for topic in TOPICS if topic.base != "heartbeat"]) as reader:
-            for record in reader.read_to_end():
-                audit.take(record)
-        return audit
+        return audited(self.broker, self.prefix)
 
     def settle(self) -> Audit:
         """Until everything committed is accounted for."""

@@ -22,8 +22,8 @@ from streams.embedded.broker import EmbeddedBroker
 from streams.embedded.redis import EmbeddedRedis
 from streams.kafka import LogReader, Producer
 from streams.records import DeadLetter, Quarantined
-from streams.topics import BY_STREAM, TOPICS, partition_counts
-from tests.e2e.mirrored_logs import INPUTS, make_topics
+from streams.topics import BY_STREAM, partition_counts
+from tests.e2e.mirrored_logs import INPUTS, audited, make_topics
 from tests.e2e.worker_group import WorkerGroup
 from topologies.audit import Audit
 
@@ -137,11 +137,7 @@ class Place:
         self.producer.send(topic, value, key, acknowledged=stands)
 
     def audit(self) -> Audit:
-        audit = Audit(self.prefix)
-        with LogReader(self.broker, [topic.name(self.prefix) for topic in TOPICS if topic.base != "heartbeat"]) as reader:
-            for record in reader.read_to_end():
-                audit.take(record)
-        return audit
+        return audited(self.broker, self.prefix)
 
     def read(self, base: str, kind: type) -> list:
         with LogReader(self.broker, [self.prefix + base]) as reader:
