@@ -36,18 +36,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Thread(BatchConsumerThread):
-    """Its log brings one record whenever it is looked at, and holds ``more`` behind it; ``closes_at`` says after how many looks
-    the consumer is closed, and ``breaks_at`` at which look the log is broken."""
+    """Its log brings one record whenever it is looked at; ``closes_at`` says after how many looks the consumer is closed,
+    ``breaks_at`` at which look the log is broken, and ``fills`` after how many a batch is full."""
 
-    def __init__(self, closes_at: int = 10**9, breaks_at: int = 10**9) -> None:
-        self.looks, self.closes_at, self.breaks_at = 0, closes_at, breaks_at
+    def __init__(self, closes_at: int = 10**9, breaks_at: int = 10**9, fills: int = 10**9) -> None:
+        self.looks, self.closes_at, self.breaks_at, self.fills = 0, closes_at, breaks_at, fills
         self._owed: Exception | None = None
         self.epoch, self.epoch_of = 1, {}
         self._ahead, self._active, self._busy = Drained(), frozenset(), asyncio.Event()
         context = SimpleNamespace(fetch_context=contextlib.nullcontext)
         self.fetcher = SimpleNamespace(_closed=False, _subscriptions=context, _records={}, _create_fetch_waiter=self._fetched)
         self.aio = SimpleNamespace(_closed=False, _fetcher=self.fetcher)
-        self.fills = 10**9
 
     def _ensure_consumer(self) -> Any:
         return self.aio
@@ -91,9 +90,7 @@ def test_a_worker_that_was_busy_gets_what_comes_meanwhile_in_one_batch() -> None
 
 
 def test_nothing_more_is_gathered_once_a_batch_is_full() -> None:
-    thread = Thread()
-    thread.fills = 3
-    assert poll(thread, 10.0) == [0, 1, 2]
+    assert poll(Thread(fills=3), 10.0) == [0, 1, 2]
 
 
 def test_what_is_drained_is_delivered_though_the_consumer_closes() -> None:
@@ -142,9 +139,7 @@ def test_while_a_worker_is_busy_what_is_fetched_is_taken_ahead() -> None:
 
 
 def test_no_more_is_taken_ahead_than_a_batch_holds() -> None:
-    thread = Thread()
-    thread.fills = 4
-    assert polls(thread, {A}, {A})[1] == {A: [1, 2, 3, 4]}
+    assert polls(Thread(fills=4), {A}, {A})[1] == {A: [1, 2, 3, 4]}
 
 
 def test_what_was_taken_ahead_of_a_partition_that_is_not_asked_for_waits() -> None:
