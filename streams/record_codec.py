@@ -105,7 +105,7 @@ def elements(stream: str, value: bytes) -> list[tuple[bytes | None, Any | Cause]
         records = _MANY[stream](value)
         return [(None, record) for record in records] or Cause("empty_array", detail="an array must hold at least one record")
     except UNREADABLE:
-        pass
+        pass  # one bad element spoils them all here: each is looked at by itself, and says what is wrong with it
     parts: Any
     try:
         parts = _PARTS(value)

@@ -57,12 +57,12 @@ class TimeText:
             if (text[4:5] == "-" and text[0].isdigit()) or text[8:9] == "T":
                 return _ms(datetime.fromisoformat(text))
         except (ValueError, OverflowError):
-            pass
+            pass  # another format may fit; where none does the text is no time, and the caller says so
         try:
             if _COMPACT.fullmatch(text):
                 return _ms(datetime.strptime(text, "%Y%m%d%H%M%S"))
         except ValueError:
-            pass
+            pass  # as many figures, but no date: it may be a number since 1970
         if _NUMBER.fullmatch(text):
             return _epoch(text)
         return self._figures(text)

@@ -22,7 +22,7 @@ def binary() -> str | None:
         if found.exists():
             return str(found)
     except ImportError:
-        pass
+        pass  # then the system's own, if there is one
     return shutil.which("redis-server")
 
 

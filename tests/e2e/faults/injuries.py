@@ -148,7 +148,7 @@ def disk_full(patient: Patient) -> str:
                 file.write(bytes(65_536))
                 file.flush()
         except OSError:
-            pass
+            pass  # full, as was wanted
     try:
         patient.until(lambda: patient.metric(0, "citywatch_checkpoint_failures_total") > 0, "a checkpoint that fails")
         time.sleep(patient.rng.uniform(1.0, 3.0))
