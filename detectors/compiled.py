@@ -1,6 +1,6 @@
 """Compiled loops: numba's compiler for the few inner loops that every reading passes through.
 
-A numpy step costs a microsecond or two however few rows it takes, and a detector takes up to two hundred of them a batch.
+A numpy step costs what its call costs, however few rows it takes, and a detector takes many of them a batch.
 Compiled, a loop over the rows costs what it reckons, for one row and for ten thousand. The same steps in numpy stay: they run
 where numba cannot be had or is switched off (``NUMBA_DISABLE_JIT=1``), and a property test of each detector demands **the same
 bits** of both, because what a worker decides must not depend on where it runs. Three habits keep them the same:
@@ -14,7 +14,7 @@ One more keeps them quick: parts of a loop hand each other numbers and records (
 whose holders compiled code counts at every call.
 
 Compiled code is cached beside the source, under ``NUMBA_CACHE_DIR`` where that is set, else in the user's cache directory.
-Compiling takes many seconds, reading the cache about one; ``python -m detectors.warm`` fills it, as ``make venv`` and the image
+Compiling takes far longer than reading the cache; ``python -m detectors.warm`` fills it, as ``make venv`` and the image
 do, and a worker does it before it asks for partitions. A loop is compiled anew when a module it stands on has changed; that of
 a constant is seen where the constant is named with it, ``fixed.CAP``. numba itself is imported with the first call, because
 reading rules or answering ``--help`` needs none of it.
