@@ -226,12 +226,14 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     ) -> Any:
         self._busy.clear()
         busy = time.monotonic() - self._polled
-        drained = self._ahead.part(active_partitions)
+        # Faust's own set, which changes while we wait: a partition resumed meanwhile would overtake what was taken ahead of it.
+        active = None if active_partitions is None else frozenset(active_partitions)
+        drained = self._ahead.part(active)
         with consumer._fetcher._subscriptions.fetch_context():
-            await self._first(consumer, active_partitions, timeout or 0.0, drained)
+            await self._first(consumer, active, timeout or 0.0, drained)
             if busy >= _IDLE_S:
-                await self._gather(consumer, active_partitions, busy, drained)
-        self._polled, self._active = time.monotonic(), active_partitions
+                await self._gather(consumer, active, busy, drained)
+        self._polled, self._active = time.monotonic(), active
         self._busy.set()
         return self._batched(drained) if drained.records else None
 
@@ -240,6 +242,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         any of it, and a broker may answer with the few records of one produce, so a busy worker would get too little."""
         while not self.should_stop:
             await self._busy.wait()
+            if not self._busy.is_set():
+                continue  # woken, and a poll has begun before this task came to run
             fetcher = self._ensure_consumer()._fetcher
             try:
                 self._take(fetcher, self._active, self._ahead)

@@ -153,6 +153,25 @@ def test_what_was_taken_ahead_of_a_partition_that_is_not_asked_for_waits() -> No
     assert ahead.records == {}
 
 
+def test_a_partition_that_is_resumed_in_the_middle_of_a_poll_waits_for_the_next() -> None:
+    """Faust hands over the set it keeps itself: what was taken ahead of a paused partition would come behind what is newer."""
+    active: set[TP] = set()
+
+    class Resumed(Thread):
+        def _drain(self, fetcher: Any, asked: Any, drained: Drained) -> None:
+            active.add(A)
+            CLOCK.now += 1 / 1024
+            if A in asked:
+                super()._drain(fetcher, asked, drained)
+
+    thread = Resumed()
+    thread._polled = CLOCK.now
+    thread._ahead.add(A, [-2, -1], 1)
+    assert asyncio.run(thread._fetch_records(thread.aio, active, 0.01)) is None
+    assert active == {A}
+    assert asyncio.run(thread._fetch_records(thread.aio, active, 0.01)).records[A][:3] == [-2, -1, 0]
+
+
 def test_what_was_taken_ahead_ends_with_its_assignment() -> None:
     thread = Thread()
     thread._epochs = itertools.count(2)
