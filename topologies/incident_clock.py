@@ -6,7 +6,7 @@ There is no clock here. Time is the arrival time carried by the records (docs/in
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from streams.event_time import epoch_ms
@@ -57,42 +57,53 @@ class HighWater:
 class Progress:
     """How far the arrival time of every source has come; the slowest one that has not stalled sets the time of timers.
 
-    A source more than ``stall_ms`` behind the fastest is left out: a dead partition must not keep incidents open. It counts
-    again as soon as it is back, so ``low`` may fall; what has been fired stays fired.
+    A source has stalled when the fastest has come ``stall_ms`` further since it last spoke: a dead partition must not keep
+    incidents open. One that is merely behind speaks: while a backlog is read, some partitions are minutes ahead of others, and
+    a timer that fired by their time would not have waited for the signal that stops it. A stalled source counts again as soon
+    as it speaks, so ``low`` may fall; what has been fired stays fired.
 
     >>> progress = Progress(stall_ms=60_000)
-    >>> progress.advance(("a", 0), 100_000); progress.advance(("b", 0), 90_000); progress.low
+    >>> progress.advance(("a", 0), 200_000); progress.advance(("b", 0), 90_000); progress.low
     90000
-    >>> progress.advance(("a", 0), 151_000); progress.low
-    151000
+    >>> progress.advance(("a", 0), 261_000); progress.low
+    261000
     """
 
-    def __init__(self, stall_ms: int, reached: Iterable[tuple[str, int, int]] = (), floor: int | None = None) -> None:
+    def __init__(
+        self,
+        stall_ms: int,
+        reached: Iterable[tuple[str, int, int]] = (),
+        floor: int | None = None,
+        spoke: Iterable[tuple[str, int, int]] = (),
+    ) -> None:
         self._stall_ms = stall_ms
         self._reached: dict[SourceKey, int] = {(topic, partition): ms for topic, partition, ms in reached}
+        #: How far the fastest had come when each source last spoke.
+        self._spoke = self._reached | {(topic, partition): ms for topic, partition, ms in spoke}
         self._floor = floor
         self._fastest = max(self._reached.values(), default=-(2**63))
-        self._slowest: int | None = None
+        self._slowest: SourceKey | None = None
         self._settle()
 
     @property
     def low(self) -> int | None:
         """Arrival time all running sources have passed; None before the first record."""
         slowest, floor = self._slowest, self._floor
-        if slowest is None or floor is None:
-            return floor if slowest is None else slowest
-        return max(slowest, floor)
+        if slowest is None:
+            return floor
+        reached = self._reached[slowest]
+        return reached if floor is None or reached > floor else floor
 
     def advance(self, source: SourceKey, arrival: int) -> None:
-        before = self._reached.get(source)
-        if before is not None and arrival <= before:
-            return
-        self._reached[source] = arrival
+        before, spoke = self._reached.get(source), self._spoke.get(source)
+        if before is None or arrival > before:
+            self._reached[source] = arrival
         if arrival > self._fastest:
             self._fastest = arrival
+        self._spoke[source] = self._fastest
         # The minimum moves only if its holder moved or fell out, or if a source is new or back; all else costs nothing.
-        slowest = self._slowest
-        if slowest is None or before is None or before <= slowest or slowest < self._fastest - self._stall_ms:
+        horizon, slowest = self._fastest - self._stall_ms, self._slowest
+        if slowest is None or spoke is None or spoke < horizon or source == slowest or self._spoke[slowest] < horizon:
             self._settle()
 
     def floor(self, now: int) -> None:
@@ -102,10 +113,15 @@ class Progress:
 
     def _settle(self) -> None:
         horizon = self._fastest - self._stall_ms
-        self._slowest = min([ms for ms in self._reached.values() if ms >= horizon], default=None)
+        running = (source for source, ms in self._spoke.items() if ms >= horizon)
+        self._slowest = min(running, key=self._reached.__getitem__, default=None)
 
     def snapshot(self) -> dict[str, Any]:
-        return {"reached": [(*key, ms) for key, ms in sorted(self._reached.items())], "floor": self._floor}
+        return {"reached": _listed(self._reached), "floor": self._floor, "spoke": _listed(self._spoke)}
+
+
+def _listed(times: Mapping[SourceKey, int]) -> list[tuple[str, int, int]]:
+    return [(*source, ms) for source, ms in sorted(times.items())]
 
 
 class Due:

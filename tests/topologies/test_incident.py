@@ -193,14 +193,16 @@ def test_an_older_state_decides_the_same_again(drafts: Any, saved_at: int, crash
     assert _bytes(before) + again == _whole(log)[: len(before) + len(again)]
 
 
-def _of_district(number: int, drafts: Iterable[tuple[float, tuple[int, int, int, int, int]]]) -> list[Signal | Control]:
+def _of_district(
+    number: int, drafts: Iterable[tuple[float, tuple[int, int, int, int, int]]], pace: float = 40.0
+) -> list[Signal | Control]:
     """One source partition whose happenings lie far from all others."""
     city = Timeline()
     begins = silent_share(0.0)
     begins.topic, begins.partition = "city.signals.of", number
     now, log = 0.0, [city.record(0, begins)]
     for n, (step, (kind, who, level, phase, spot)) in enumerate(drafts):
-        now += step / 40
+        now += step / pace
         at = SPOTS[spot % 4]
         at = (at[0] + 50_000.0 * number, at[1])
         phases = ("raised", "updated", "cleared")
@@ -233,6 +235,32 @@ def test_how_unrelated_sources_interleave_does_not_change_the_revisions(district
     mixed = list(in_turn)
     chance.shuffle(mixed)
     assert decided(mixed) == decided(in_turn)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.tuples(st.floats(0, 120), choices), min_size=1, max_size=12), min_size=2, max_size=3))
+def test_a_backlog_read_one_partition_after_the_other_gives_the_revisions_of_the_live_run(districts: Any) -> None:
+    logs = [_of_district(number, drafts, pace=1.0) for number, drafts in enumerate(districts)]
+    behind = IncidentSettings(reopen_s=20.0, stall_s=5.0)
+
+    def decided(log: Iterable[Signal | Control]) -> list[bytes]:
+        stage = IncidentStage(CITY, BOOK, Assets(), behind)
+        found = list(stage.process(list(log)).incidents)
+        return sorted(_bytes([*found, *stage.advance(T0 + 10_000_000).incidents]))
+
+    live = sorted(itertools.chain(*logs), key=lambda record: record.arrival_ts)
+    assert decided(itertools.chain(*logs)) == decided(itertools.chain(*reversed(logs))) == decided(live)
+
+
+def test_a_silence_that_ended_in_time_is_not_told_because_another_partition_is_minutes_ahead() -> None:
+    city = Timeline()
+    ahead, began, ended = (
+        city.record(200, silent_share(0.0)),
+        city.record(0, alarm("device-silence", "W0", level=4, partition=1)),
+        city.record(40, alarm("device-silence", "W0", level=4, phase="cleared", partition=1)),
+    )
+    decided = city.stage.process([ahead, began, ended])
+    assert (decided.incidents, decided.muted) == ([], {"held": 1, "heard_in_time": 1})
 
 
 @settings(max_examples=60, deadline=None)

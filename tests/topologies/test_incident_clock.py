@@ -58,13 +58,38 @@ def test_without_any_record_there_is_no_time() -> None:
     assert Progress(60_000).low is None
 
 
+def test_a_source_that_is_behind_and_speaks_is_waited_for() -> None:
+    progress = Progress(60_000)
+    for source, at in (("a", 200_000), ("b", 1_000), ("b", 2_000)):
+        progress.advance((source, 0), at)
+    assert progress.low == 2_000
+
+
+def test_who_says_nothing_while_the_others_come_further_is_left_out() -> None:
+    progress = Progress(60_000)
+    for source, at in (("a", 200_000), ("b", 1_000), ("a", 260_000)):
+        progress.advance((source, 0), at)
+    before = progress.low
+    progress.advance(("a", 0), 260_001)
+    assert (before, progress.low) == (1_000, 260_001)
+
+
+def test_progress_goes_on_from_a_snapshot() -> None:
+    progress = Progress(60_000)
+    for source, at in (("a", 200_000), ("b", 1_000)):
+        progress.advance((source, 0), at)
+    saved = progress.snapshot()
+    assert Progress(60_000, saved["reached"], saved["floor"], saved["spoke"]).low == 1_000
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 300)), max_size=40))
 def test_the_time_is_the_least_of_those_not_stalled(moves: list[tuple[int, int]]) -> None:
-    progress, reached = Progress(60), {}
+    progress, reached, spoke = Progress(60), {}, {}
     for source, at in moves:
         progress.advance(("t", source), at)
         reached[source] = max(at, reached.get(source, at))
-        assert progress.low == min(ms for ms in reached.values() if ms >= max(reached.values()) - 60)
+        spoke[source] = max(reached.values())
+        assert progress.low == min(ms for one, ms in reached.items() if spoke[one] >= max(reached.values()) - 60)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.integers(0, 50)), max_size=40))
