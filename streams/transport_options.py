@@ -25,6 +25,9 @@ class TransportOptions:
     fetch_max_bytes: int = 4 * 1024 * 1024
     #: A batch is closed once it has this many records. One Faust event costs about 115 µs whatever it carries.
     batch_records: int = 4_000
+    #: A batch is closed, too, once its records are this far apart in the log's time. In a backlog a thousand records of a quiet
+    #: partition are minutes, and whoever joins partitions would see one of them minutes ahead of the next.
+    batch_span_ms: int = 20_000
     #: Take the record objects of aiokafka's C parser; False (or ``CITYWATCH_TRANSPORT=plain``) builds its ConsumerRecords.
     raw: bool = field(default_factory=_raw_by_default)
     #: Arrival times come from the header ``cw_arrival_ts`` where a record has one (a recording is being played).

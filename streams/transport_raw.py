@@ -8,6 +8,8 @@ transactions, records in front of the position – and is why aiokafka is pinned
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka.consumer.fetcher import READ_COMMITTED
@@ -31,8 +33,9 @@ class Taken:
         self.next_offset = next_offset
 
 
-def take_raw(result: Any, tp: Any, most: int) -> Taken | None:
-    """Record objects of whole record batches until there are at least ``most``; None where the result is stale.
+def take_raw(result: Any, tp: Any, most: int, span_ms: float = math.inf) -> Taken | None:
+    """Record objects of whole record batches until there are at least ``most``, or they are further apart in the log's time
+    than ``span_ms``; None where the result is stale.
 
     Raises aiokafka's CorruptRecordException on a CRC that does not fit.
     """
@@ -42,7 +45,7 @@ def take_raw(result: Any, tp: Any, most: int) -> Taken | None:
     log = parts._records
     records: list[Any] = []
     begins: int | None = None
-    while len(records) < most and log.has_next():
+    while len(records) < most and within(records, span_ms) and log.has_next():
         batch = log.next_batch()
         if parts._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"Invalid CRC - {tp}")
@@ -67,6 +70,11 @@ def take_raw(result: Any, tp: Any, most: int) -> Taken | None:
     return Taken(records, begins, next_offset)
 
 
+def within(records: Sequence[Any], span_ms: float) -> bool:
+    """Whether the log's time from the first to the last of the records is less than ``span_ms``."""
+    return not records or records[-1].timestamp - records[0].timestamp < span_ms
+
+
 def _aborted(parts: Any, batch: Any) -> bool:
     """Whether the batch belongs to an aborted transaction; keeps the list of producers that are aborting."""
     if parts._isolation_level != READ_COMMITTED or batch.producer_id is None:
@@ -77,8 +85,8 @@ def _aborted(parts: Any, batch: Any) -> bool:
     return bool(batch.is_transactional and batch.producer_id in parts._aborted_producers)
 
 
-def take_plain(result: Any, tp: Any, most: int) -> Taken | None:
-    """The same through aiokafka's public records, at most ``most`` of them."""
+def take_plain(result: Any, tp: Any, most: int, span_ms: float = math.inf) -> Taken | None:
+    """The same through aiokafka's public records, at most ``most`` of them, however far apart."""
     if not result.has_more() or not result.check_assignment(tp):
         return None
     state = result._assignment.state_value(tp)

@@ -30,7 +30,7 @@ from streams.errors import Mend
 from streams.kafka_records import keep_what_is_fetched
 from streams.transport_drained import Drained
 from streams.transport_idle import notice_idle
-from streams.transport_raw import raw_batch, take_plain, take_raw
+from streams.transport_raw import raw_batch, take_plain, take_raw, within
 
 #: While fetched records wait for a full agent, look again after this long; aiokafka only wakes us for new ones.
 _LOOK_AGAIN_S = 0.005
@@ -343,13 +343,14 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 result.check_raise()
                 continue
             batched = tp.topic in transport.batched
-            room = options.batch_records - len(drained.records.get(tp, ()))
-            if room <= 0:
+            held = drained.records.get(tp, ())
+            room = options.batch_records - len(held)
+            if room <= 0 or not within(held, options.batch_span_ms):
                 drained.full = True
                 continue
             position = result._partition_records.next_fetch_offset if result.has_more() else None
             try:
-                taken = (take if batched else take_plain)(result, key, room)
+                taken = (take if batched else take_plain)(result, key, room, options.batch_span_ms)
             except UnsupportedCodecError as error:
                 raise Mend(str(error), f"{tp.topic}/{tp.partition}", "pip install cramjam (lz4, snappy, zstd)") from error
             if not result.has_more():

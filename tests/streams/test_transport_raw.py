@@ -178,3 +178,13 @@ def test_raw_and_plain_path_agree_on_any_log(pieces, position, most):
     position = min(position, base - 1)
     raw = drain(take_raw, fetched(data, position, list(first)), most)
     assert raw == drain(take_plain, fetched(data, position, list(first)), most)
+
+
+def test_a_batch_is_closed_once_its_records_are_far_apart_in_the_log():
+    data = b"".join(record_batch(3 * n, [b"v"] * 3) for n in range(4))  # stamps 2 ms apart
+
+    def sizes(span_ms):
+        result = fetched(data)
+        return [len(taken.records) for taken in iter(lambda: take_raw(result, TP0, 1_000, span_ms), None)]
+
+    assert (sizes(2), sizes(3)) == ([3, 3, 3, 3], [12])
