@@ -21,9 +21,6 @@ pytestmark = pytest.mark.kafka
 #: Printed by every failure, so that it can be repeated: ``make faults ONLY=zombie TIMES=1 SEED=…``.
 SEED = random.SystemRandom().randrange(10**6)
 TOGETHER = [chain for chain in CHAINS if "namespace" not in chain.needs]
-#: Seen to fail once on a busy machine, where the only broker was away for longer than devices may be silent: the undisturbed
-#: group told of silent devices, the struck one did not. Until that is understood it is a slow one (docs/reliability.md).
-OPEN = "clock-stepped+broker-killed"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,10 +52,7 @@ def lab_of(tmp_path_factory) -> Iterator[Callable[[int], Lab]]:
         one.close()
 
 
-@pytest.mark.parametrize(
-    "chain",
-    [pytest.param(one, marks=[pytest.mark.slow] if one.name.startswith(OPEN) else [], id=one.name) for one in TOGETHER],
-)
+@pytest.mark.parametrize("chain", TOGETHER, ids=[chain.name for chain in TOGETHER])
 def test_nothing_is_lost_and_nothing_told_twice_as_news(chain: Chain, lab_of: Callable[[int], Lab]) -> None:
     possible = chain.without({need for need in chain.needs if needs.CHECKS[need]() is not None})
     outcome = lab_of(chain.nodes).run_chain(possible, SEED)
