@@ -52,6 +52,10 @@ bench: venv ## throughput, latency and fences beside their ceilings, in one run
 bench-peers: venv .venv-peers/installed ## the same with Quix Streams, Bytewax and Pathway in the throughput table
 	$(BIN)/python -m benchmarks --peers
 
+.PHONY: load
+load: venv ## a city's full load on one worker, ten minutes and a burst: SCALE=0.1 for a share of it, FOR=60 for a minute
+	$(BIN)/python -m benchmarks.load $(if $(SCALE),--scale $(SCALE)) $(if $(FOR),--seconds $(FOR))
+
 .PHONY: bench-growth
 bench-growth: venv ## cost and weight by the city's size, instructions of a reading (needs valgrind), speed of replay
 	$(BIN)/python -m benchmarks.growth

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,9 +69,16 @@ class Beside:
             self._process.wait()
 
 
+class Running(NamedTuple):
+    """A worker that is ready: where it answers, and its process."""
+
+    http: str
+    pid: int
+
+
 @contextlib.contextmanager
-def worker(broker: Broker, redis: str, core: list[int], folder: Path) -> Iterator[str]:
-    """The real worker on the reader's core; yields its HTTP address once it is ready."""
+def worker(broker: Broker, redis: str, core: list[int], folder: Path, ready_s: float = READY_S) -> Iterator[Running]:
+    """The real worker on the reader's core, once it is ready."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CITYWATCH_")} | {
         "CITYWATCH_BROKER": broker.bootstrap,
@@ -93,12 +100,12 @@ def worker(broker: Broker, redis: str, core: list[int], folder: Path) -> Iterato
             preexec_fn=before,
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + ready_s
         while not _answers(f"http://127.0.0.1:{port}/readyz"):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the worker was not ready: {log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}"
+        yield Running(f"http://127.0.0.1:{port}", process.pid)
         if process.poll() is not None:
             raise RuntimeError(f"the worker ended: {log.read_text(errors='replace')[-2000:]}")
     finally:
@@ -142,7 +149,7 @@ def alerts(broker: Broker, core: list[int], *, rate: int, opens: int, seconds: f
         redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
         producer = stack.enter_context(Producer(broker.bootstrap, linger_ms=LINGER_MS))
         feed.send_registry(producer, topic_name("registry"))
-        http = stack.enter_context(worker(broker, redis.url, core, folder))
+        http = stack.enter_context(worker(broker, redis.url, core, folder)).http
         watcher = Beside("watch", broker, [], [level_topic(level) for level in (1, 2, 3, 4)])
         stack.callback(watcher.kill)
         stop = threading.Event()
