@@ -47,7 +47,8 @@ GOAL_P99_MS = 250.0
 KEEPS_UP_S = 1.0
 #: Memory is flat while what it grows by in the whole time, by its slope, is at most this share of it.
 FLAT = 0.05
-#: The first seconds are not counted: caches are cold, series are new, the collector is not frozen.
+#: What comes first is not counted: everybody whom the registry knows is made room for, caches are cold, the collector is not
+#: frozen. At least so long, and then until the worker has caught up.
 CALM_S = 10.0
 READY_S = 300.0
 RECOVER_S = 900.0
@@ -93,6 +94,8 @@ class Seen:
     """One run: samples of the plain rates, the alerts of that time (ms, arrival to written in the level's topic), the rest."""
 
     size: Size
+    #: From the first record until the worker had caught up; None: it never did.
+    begun_s: float | None
     plain: list[Sample]
     alerts: list[float]
     feed: dict[str, Any]
@@ -141,36 +144,41 @@ def measure(broker: Broker, core: list[int], given: argparse.Namespace, size: Si
         tell(f"ready with {size.sensors:,} sensors and {size.vehicles:,} vehicles")
         watcher = Beside("watch", broker, [], [level_topic(level) for level in (1, 2, 3, 4)])
         stack.callback(watcher.kill)
-        watch = Watch(running)
+        watch = Watch(running, broker.bootstrap)
         watch.start()
-        began, began_ms = feeding.at(1) + given.calm, (time.time() + given.calm) * 1000
-        time.sleep(given.calm + given.seconds)
+        first = feeding.at(1)
+        time.sleep(given.calm)
+        _, begun_s = _caught_up(watch, first, size)
+        began, began_ms = time.monotonic(), time.time() * 1000
+        tell(f"begun, and caught up after {begun_s or RECOVER_S:.0f} s")
+        time.sleep(given.seconds)
         ended, ended_ms = time.monotonic(), time.time() * 1000
         plain = watch.between(began, ended)
         tell(f"plain rates for {given.seconds:g} s: {plain[-1].lag:,.0f} records behind" if plain else "no sample")
-        lag, recovery_s = _burst(feeding, watch, given, size) if given.burst_s else (None, None)
+        lag, recovery_s = None, None
+        if given.burst_s:
+            feeding.at(given.burst)
+            time.sleep(given.burst_s)
+            lag, recovery_s = _caught_up(watch, feeding.at(1), size)
+            tell(f"burst: {lag:,.0f} records behind, gone after {recovery_s or RECOVER_S:.0f} s")
         feed = feeding.end()
         found = account(broker.bootstrap, SETTLE_S)
         watch.close()
         rows = watcher.end()
     opened = [row["value"] | {"log": row["log"]} for row in rows if row["value"] and row["value"]["event"] == "opened"]
     alerts = [one["log"] - one["updated_ts"] for one in opened if began_ms <= one["updated_ts"] <= ended_ms]
-    return Seen(size, plain, alerts, feed, found, lag, recovery_s)
+    return Seen(size, begun_s, plain, alerts, feed, found, lag, recovery_s)
 
 
-def _burst(feeding: Feeding, watch: Watch, given: argparse.Namespace, size: Size) -> tuple[float | None, float | None]:
-    """Ten times the rates, then the plain ones until the worker is no more behind than it may be."""
-    feeding.at(given.burst)
-    time.sleep(given.burst_s)
-    over = feeding.at(1)
+def _caught_up(watch: Watch, since: float, size: Size) -> tuple[float, float | None]:
+    """(worst lag in records, seconds) from ``since`` until the worker is no more behind than it may be; None: not in time."""
     worst = 0.0
-    while time.monotonic() < over + RECOVER_S:
+    while time.monotonic() < since + RECOVER_S:
         time.sleep(0.5)
-        after = watch.between(over, time.monotonic())
-        worst = max((one.lag for one in after), default=0.0)
-        if after and after[-1].lag <= KEEPS_UP_S * size.records:
-            tell(f"burst: {worst:,.0f} records behind, gone after {after[-1].at - over:.1f} s")
-            return worst, after[-1].at - over
+        samples = watch.between(since, time.monotonic())
+        worst = max((one.lag for one in samples), default=0.0)
+        if samples and samples[-1].lag <= KEEPS_UP_S * size.records:
+            return worst, samples[-1].at - since
     return worst, None
 
 
@@ -183,7 +191,7 @@ def table(seen: Seen, broker: Broker, given: argparse.Namespace) -> Table:
     notes = [
         f"{broker.label}, Redis, one worker; {size.sensors:,} sensors and {size.vehicles:,} vehicles in the registry, "
         f"{given.scale:g} of {READINGS:,} readings, {POSITIONS:,} positions, {VIDEO} video events and {CALLS} calls a second; "
-        f"{given.opens:g} wells a second cross their threshold. The first {given.calm:g} s are not counted.",
+        f"{given.opens:g} wells a second cross their threshold. What comes before it has first caught up is not counted.",
         "Behind: records in the log that are not decided, as seconds of the feed. Resident: slope by Theil and Sen over the "
         "time of the plain rates. Alerts: arrival of the deciding record to written in its level's topic.",
     ]
@@ -192,6 +200,7 @@ def table(seen: Seen, broker: Broker, given: argparse.Namespace) -> Table:
     figures = {
         "scale": given.scale,
         "seconds": given.seconds,
+        "begun_s": seen.begun_s,
         "keeps_up": seen.keeps_up,
         "samples": [list(one) for one in seen.plain],
         "alerts_ms": seen.alerts,
@@ -222,7 +231,9 @@ def _plain(seen: Seen) -> list[list[str]]:
     alerts = f"{p50} / {p99} / {p999} / {worst} ms of {count}"
     resident = f"{memory[0] / 1e6:,.0f} MB, {memory[-1] / 1e6:,.0f} MB"
     slopes = f"{grows * 3600 / 1e6:+,.0f} MB/h ({grown:+.1%} in all)"
+    begun = "not in time" if seen.begun_s is None else f"{seen.begun_s:.0f} s"
     return [
+        ["begun with all that is known: caught up after", begun, "–", "–"],
         ["records a second, sent", f"{rate:,.0f}", f"{wanted:,.0f}", _verdict(rate >= 0.99 * wanted)],
         ["worker: processor time, of a core", f"{busy:.2f}", "–", "–"],
         ["behind, median and worst", f"{np.median(lag):.2f} s, {max(lag):.2f} s", "–", "–"],
@@ -278,7 +289,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
 
 def size_of(given: argparse.Namespace) -> Size:
     """Wells for the whole run, but at most half of the sensors."""
-    most_s = given.calm + given.seconds + given.burst_s + 60.0
+    most_s = given.calm + given.seconds + given.burst_s + 120.0
     rates = (share * given.scale for share in (READINGS, POSITIONS, VIDEO, CALLS))
     return Size(*rates, given.sensors, given.vehicles, min(given.sensors // 2, round(given.opens * most_s)))
 

@@ -5,6 +5,7 @@ The account needs no look at the input records: none of the feed's is an array, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -24,11 +25,16 @@ from streams.topics import BY_STREAM, topic_name
 from topologies.audit import INPUTS, Audit
 
 EVERY_S = 1.0
+_DECIDED = re.compile(r'^citywatch_records_total\{.*stream="([a-z]+)".*\} ([\d.e+]+)', re.M)
 
 
 class Sample(NamedTuple):
-    """``at``: s, monotonic. ``lag``: records in the log that are not decided, of the inputs and of citywatch's own topics.
-    ``memory``: resident bytes; ``cpu_s``: processor time of all threads so far; NaN where the system does not say."""
+    """``at``: s, monotonic. ``memory``: resident bytes; ``cpu_s``: processor time of all threads so far; NaN where the system
+    does not say.
+
+    ``lag``: records of the inputs that stand in the log and are not decided. The worker's own gauge leaves out what it has
+    fetched and holds, which is most of a backlog that begins while it is busy.
+    """
 
     at: float
     lag: float
@@ -36,21 +42,42 @@ class Sample(NamedTuple):
     cpu_s: float
 
 
+class Ends:
+    """How many records each input topic holds; the topics are as old as the run."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench-ends", "log_level": 0})
+        self._parts: list[TopicPartition] = []
+        for topic in (topic_name(BY_STREAM[stream].base) for stream in INPUTS):
+            parts = self._reader.list_topics(topic, timeout=10).topics[topic].partitions
+            self._parts += [TopicPartition(topic, part) for part in parts]
+
+    def now(self) -> dict[str, int]:
+        """Per topic, as the broker says at this moment."""
+        counts: Counter[str] = Counter()
+        for part in self._parts:
+            counts[part.topic] += self._reader.get_watermark_offsets(part, timeout=10)[1]
+        return dict(counts)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
 class Watch(threading.Thread):
     """Samples a worker until :meth:`close`; a scrape that fails is left out."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, bootstrap: str) -> None:
         super().__init__(name="bench-watch", daemon=True)
-        self._running = running
+        self._running, self._broker = running, bootstrap
         self._ended = threading.Event()
         self.samples: list[Sample] = []
 
     def run(self) -> None:
+        ends = Ends(self._broker)
         while not self._ended.wait(EVERY_S):
-            try:
-                self.samples.append(sample(self._running))
-            except OSError:
-                continue
+            with contextlib.suppress(OSError):
+                self.samples.append(sample(self._running, ends))
+        ends.close()
 
     def between(self, start: float, stop: float) -> list[Sample]:
         return [one for one in self.samples if start <= one.at <= stop]
@@ -60,12 +87,13 @@ class Watch(threading.Thread):
         self.join()
 
 
-def sample(running: Running) -> Sample:
+def sample(running: Running, ends: Ends) -> Sample:
     """Raises OSError where the worker does not answer."""
+    written = sum(ends.now().values())
     with urllib.request.urlopen(f"{running.http}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    lags = map(float, re.findall(r"^citywatch_consumer_lag_records\{.*\} ([\d.e+]+)", text, re.M))
-    return Sample(time.monotonic(), sum(lags), _memory(running.pid), _cpu_s(running.pid))
+    decided = sum(float(count) for stream, count in _DECIDED.findall(text) if stream in INPUTS)
+    return Sample(time.monotonic(), max(0.0, written - decided), _memory(running.pid), _cpu_s(running.pid))
 
 
 def _memory(pid: int) -> float:
@@ -113,23 +141,13 @@ class Account(NamedTuple):
         return sum(self.written.values()) - sum(self.outcomes.values())
 
 
-def written(bootstrap: str) -> dict[str, int]:
-    """Records of each input topic."""
-    reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench-ends", "log_level": 0})
-    counts: dict[str, int] = {}
-    for stream in INPUTS:
-        topic = topic_name(BY_STREAM[stream].base)
-        parts = reader.list_topics(topic, timeout=10).topics[topic].partitions
-        counts[topic] = sum(reader.get_watermark_offsets(TopicPartition(topic, part), timeout=10)[1] for part in parts)
-    reader.close()
-    return counts
-
-
 def account(bootstrap: str, within_s: float) -> Account:
     """Once every row is accounted for, or after ``within_s`` as it stands then."""
     audit = Audit()
     deadline = time.monotonic() + within_s
-    ends = written(bootstrap)
+    reader = Ends(bootstrap)
+    ends = reader.now()
+    reader.close()
     with LogReader(bootstrap, [topic_name("signals"), topic_name("incidents")]) as reader:
         while True:
             for record in reader.read_to_end():

@@ -82,7 +82,7 @@ def seen(**more):
     """A run in which nothing was wrong, and the worker was half a second behind."""
     account = Account({"t": 100}, {"processed": 98, "late": 2}, Counter(gas=3, device=1), [])
     samples = [Sample(float(at), SIZE.records / 2, 1e8, at / 2) for at in range(8)]
-    run = Seen(SIZE, samples, [10.0], {"sent": {"t": 100}, "decided": 3}, account, None, None)
+    run = Seen(SIZE, 2.0, samples, [10.0], {"sent": {"t": 100}, "decided": 3}, account, None, None)
     return replace(run, **more)
 
 
