@@ -48,12 +48,13 @@ class Ladder:
         self.series = series
         self._sign = -1.0 if direction == "below" else 1.0
         self._fixed = not any(isinstance(b, Limit) for rung in self.rungs for b in (rung.raise_, rung.clear))
+        #: Bounds of a slot before its series is looked at; where no rung names a limit, of every slot.
+        self._blank = self._row(Series(""))
         self._raise = np.full((0, len(self.rungs)), np.nan)
         self._clear = np.full((0, len(self.rungs)), np.nan)
         #: The mildest bound per slot: below it no rung is reached, which is what nearly every row shows.
         self._mildest = np.full(0, np.nan)
         self._size = 0
-        self._blank = self._row(Series("")) if self._fixed else None
 
     def _row(self, series: Series) -> tuple[list[float], list[float]]:
         raises, clears = [], []
@@ -69,22 +70,23 @@ class Ladder:
         """Bounds of the new slots up to ``size`` are taken from ``series``."""
         held = len(self._mildest)
         if size > held:
-            room = max(size, 2 * held, 16)
-            blank = np.full((room - held, len(self.rungs)), np.nan)
-            self._raise = np.concatenate([self._raise, blank])
-            self._clear = np.concatenate([self._clear, blank])
-            self._mildest = np.concatenate([self._mildest, np.full(room - held, np.nan)])
+            room = max(size, 2 * held, 16) - held
+            raises, clears = self._blank
+            self._raise = np.concatenate([self._raise, np.tile(raises, (room, 1))])
+            self._clear = np.concatenate([self._clear, np.tile(clears, (room, 1))])
+            self._mildest = np.concatenate([self._mildest, np.full(room, _mildest(raises))])
         if size > self._size:
             first, self._size = self._size, size
             self.changed(range(first, size))
 
     def changed(self, slots: Sequence[int] | range) -> None:
+        if self._fixed:
+            return
         for slot in slots:
-            raises, clears = self._blank or self._row(self.series[slot])
+            raises, clears = self._row(self.series[slot])
             self._raise[slot] = raises
             self._clear[slot] = clears
-            judged = [value for value in raises if value == value]
-            self._mildest[slot] = min(judged) if judged else np.nan
+            self._mildest[slot] = _mildest(raises)
 
     def touched(self, slot: Int32, measure: Float64) -> Bool:
         """Rows whose measure reaches at least one rung."""
@@ -131,6 +133,11 @@ class Ladder:
         """``raise`` of each slot's rung (its place in :attr:`levels`), in the measure's own sign."""
         found: Float64 = self._sign * self._raise[slot, rung]
         return found
+
+
+def _mildest(raises: Sequence[float]) -> float:
+    judged = [bound for bound in raises if bound == bound]
+    return min(judged) if judged else float("nan")
 
 
 @compiled.compiled

@@ -8,6 +8,11 @@ from typing import Any
 from detectors.base import Series
 from detectors.rule import Match
 
+#: Sorts of series that are remembered at once.
+_SORTS = 4_096
+#: Stands for an attribute the series does not have.
+_ABSENT = object()
+
 
 def matches(match: Match, series: Series) -> bool:
     """Whether every condition the match names holds.
@@ -32,8 +37,6 @@ def matches(match: Match, series: Series) -> bool:
         return False
     if any(_agrees(wanted, series.attributes, name) for name, wanted in match.not_attributes.items()):
         return False
-    if any(_agrees(wanted, series.attributes, name) for name, wanted in match.not_attributes.items()):
-        return False
     return all(_agrees(wanted, series.attributes, name) for name, wanted in match.attributes.items())
 
 
@@ -43,3 +46,45 @@ def _agrees(wanted: Any, attributes: Mapping[str, Any], name: str) -> bool:
         return False
     found = attributes[name]
     return bool(found in wanted if isinstance(wanted, list) else found == wanted)
+
+
+class Matching:
+    """Which of several rules watch a series, remembered for all series alike in what the rules ask for: a city of ten thousand
+    sensors knows a few dozen sorts of them, and asking 130 rules of each took a replay a second before its first record.
+
+    >>> matching = Matching()
+    >>> matching.add(4, Match("sensor", metrics=["ch4"])); matching.add(7, Match("sensor", attributes={"place": "well"}))
+    >>> matching(Series("GAS-1", "ch4")), matching(Series("GAS-2", "ch4", attributes={"place": "well", "floor": 1}))
+    ((4,), (4, 7))
+    """
+
+    def __init__(self) -> None:
+        self._matches: list[tuple[int, Match]] = []
+        #: Attributes that any rule asks for; no other one makes a difference.
+        self._names: tuple[str, ...] = ()
+        self._known: dict[Any, tuple[int, ...]] = {}
+
+    def add(self, place: int, match: Match) -> None:
+        self._matches.append((place, match))
+        self._names = tuple({name: None for _, one in self._matches for name in (*one.attributes, *one.not_attributes)})
+        self._known.clear()
+
+    def __call__(self, series: Series) -> tuple[int, ...]:
+        """Places of the rules that watch the series, in the order in which they were added."""
+        sort = self._sort(series)
+        try:
+            return self._known[sort]
+        except KeyError:
+            found = tuple(place for place, match in self._matches if matches(match, series))
+        except TypeError:  # an attribute that is a list or a table
+            return tuple(place for place, match in self._matches if matches(match, series))
+        if len(self._known) >= _SORTS:
+            self._known.clear()
+        self._known[sort] = found
+        return found
+
+    def _sort(self, series: Series) -> tuple[Any, ...]:
+        """All that :func:`matches` looks at. True equals 1 for it as well, so the key need not tell them apart."""
+        given = series.attributes
+        asked = tuple(given.get(name, _ABSENT) for name in self._names) if given else ()
+        return series.stream, series.metric, series.kind, series.registered, tuple(series.limits), asked

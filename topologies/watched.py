@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from detectors.base import Series
 from streams.batch import Bool, Int32
-from topologies.rule_match import matches
+from topologies.rule_match import Matching
 from topologies.rule_runner import RuleRunner
 
 #: Combinations of sets that are remembered: batches of one shard hold the same few again and again.
@@ -29,6 +29,7 @@ class Watched:
     def __init__(self, runners: Iterable[RuleRunner] = ()) -> None:
         self.runners: list[RuleRunner] = []
         self.ticking: list[RuleRunner] = []
+        self._by_place: dict[int, RuleRunner] = {}
         #: Rules that look at the stream as one: all rows are theirs.
         self._whole: list[int] = []
         #: Set number of each shard slot; 0 is "no rule".
@@ -37,23 +38,31 @@ class Watched:
         self._number: dict[tuple[int, ...], int] = {(): 0}
         #: By the sets a batch holds, as bytes. A set never changes; a rule that joins makes them void.
         self._plans: dict[bytes, Plan] = {}
+        self._matching = Matching()
         for runner in runners:
             self.add(runner)
 
     def add(self, runner: RuleRunner) -> None:
         self.runners.append(runner)
         self._plans.clear()
+        self._matching.add(runner.place, runner.rule.match)
+        self._by_place[runner.place] = runner
         if runner.whole:
             self._whole.append(runner.place)
         if runner.ticks:
             self.ticking.append(runner)
 
     def sync(self, slot: int, series: Series, first_row: bool) -> list[RuleRunner]:
-        """Show a new or changed series to every rule; returns those that watched it and do so no longer."""
-        leaving = [runner for runner in self.runners if runner.watched(slot) and not matches(runner.rule.match, series)]
-        watching = tuple(runner.place for runner in self.runners if runner.watch(slot, series, first_row))
+        """Show a new or changed series to the rules it concerns; returns those that watched it and do so no longer."""
+        wanted = self._matching(series)
+        leaving = [self._by_place[place] for place in self._watching(slot) if place not in wanted]
+        watching = tuple(place for place in wanted if self._by_place[place].watch(slot, series, first_row))
         self._set(slot, watching)
         return leaving
+
+    def _watching(self, slot: int) -> tuple[int, ...]:
+        """Places of the rules that watch the slot now."""
+        return self._sets[self._set_of[slot]] if slot < len(self._set_of) else ()
 
     def note(self, slot: int, series: Series) -> None:
         """After a restore: rules that know the slot keep it as it is, the others are shown it."""

@@ -4,7 +4,7 @@ import pytest
 
 from detectors.base import Series
 from detectors.rule import Match
-from topologies.rule_match import matches
+from topologies.rule_match import Matching, matches
 
 WELL = Series("S", "ch4", limits={"high": 1.0}, attributes={"place": "well"}, registered=True)
 
@@ -36,3 +36,42 @@ def test_attributes_that_another_rule_watches_are_left_to_it() -> None:
     assert matches(match, Series("T-1", "tilt"))
     assert matches(match, Series("T-1", "tilt", attributes={"place": "pier"}))
     assert not matches(match, Series("T-1", "tilt", attributes={"place": "pole"}))
+
+
+def _matching(*rules: Match) -> Matching:
+    matching = Matching()
+    for place, match in enumerate(rules):
+        matching.add(place, match)
+    return matching
+
+
+def test_series_that_differ_in_what_a_rule_asks_for_are_not_taken_for_one_another() -> None:
+    rules = [
+        Match("sensor", attributes={"place": ["well", "tunnel"]}),
+        Match("sensor", not_attributes={"owner": "x"}),
+        Match("sensor", needs_limits=["high"]),
+        Match("sensor", registered_only=True),
+        Match("sensor", metrics=["ch4"]),
+        Match("vehicle", kinds=["bus"]),
+    ]
+    series = [
+        WELL,
+        Series("A", "ch4"),
+        Series("B", "ch4", attributes={"place": "well"}),
+        Series("C", "ch4", attributes={"place": "road", "owner": "x"}),
+        Series("D", "o2", limits={"high": 2.0}),
+        Series("E", "o2", limits={"low": 2.0}, registered=True),
+        Series("F", stream="vehicle", kind="bus"),
+        Series("G", stream="vehicle", kind="taxi"),
+        Series("H", "ch4", attributes={"place": ["well"]}),
+    ]
+    matching = _matching(*rules)
+    for one in series * 2:
+        assert matching(one) == tuple(place for place, match in enumerate(rules) if matches(match, one))
+
+
+def test_a_rule_that_joins_is_asked_of_series_known_before() -> None:
+    matching = _matching(Match("sensor", metrics=["ch4"]))
+    assert matching(WELL) == (0,)
+    matching.add(1, Match("sensor", attributes={"place": "well"}))
+    assert matching(WELL) == (0, 1)
