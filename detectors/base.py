@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.batch import Batch, Float64, Int32
+from streams.batch import Batch, Float64, Int32, Int64
 
 Snapshot = dict[str, Any]
 
@@ -126,15 +126,13 @@ class Columns:
 
     def grow(self, size: int) -> None:
         """Room for slots 0 … size-1. Capacity doubles, so that growth costs nothing per row."""
-        held = len(next(iter(self._arrays.values()))) if self._arrays else size
-        if size > held:
-            room = max(size, 2 * held, 16)
-            for name, array in self._arrays.items():
-                self._arrays[name] = np.concatenate([array, self._blank(name, room - held)])
-        self.size = max(self.size, size)
+        if size <= self.size:
+            return
+        self.size = size
         for name, array in self._arrays.items():
-            if len(array) < self.size:
-                self._arrays[name] = np.concatenate([array, self._blank(name, self.size - len(array))])
+            held = len(array)
+            if size > held:
+                self._arrays[name] = np.concatenate([array, self._blank(name, max(size, 2 * held, 16) - held)])
 
     def forget(self, slots: NDArray[Any]) -> None:
         for name, array in self._arrays.items():
@@ -213,6 +211,11 @@ class Detector(ABC, Generic[P]):
 
     def due(self) -> int | None:
         """Earliest arrival time (ms) at which :meth:`tick` could have something to say; None: never. May be too early."""
+        return None
+
+    def soonest(self, batch: Batch) -> Int64 | None:
+        """Of each row, a time (ms) before which no timer that the row sets falls due, by the state as it is now and whatever
+        rows and ticks come before it; None: unknown. Where it is known, rows of many seconds are shown at once, else of one."""
         return None
 
     def tick(self, now: int) -> Measures | None:

@@ -185,6 +185,11 @@ class ReportRate(Detector[ReportRateParams]):
     def due(self) -> int | None:
         return None if self._end == FOREVER else self._end
 
+    def soonest(self, batch: Batch) -> Int64:
+        """The end of the row's window."""
+        ends: Int64 = (batch.arrival // self._window_ms + 1) * self._window_ms
+        return ends
+
     def tick(self, now: int) -> Measures | None:
         if now < self._end:
             return None

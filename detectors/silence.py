@@ -189,6 +189,13 @@ class Silence(Detector[SilenceParams]):
             return 0
         return None if self._due == FOREVER else self._due
 
+    def soonest(self, batch: Batch) -> Int64:
+        """A silence after the row; where the time to report is being learned, it may shrink to nothing meanwhile."""
+        slot, after = batch.slot, self.state["after"][batch.slot]
+        if self.params.learn:
+            after = np.where(self._facts["named"][slot], after, 1)
+        return np.where(after > 0, batch.arrival + after, FOREVER)
+
     def tick(self, now: int) -> Measures | None:
         state, size = self.state, self.state.size
         if self._waiting:

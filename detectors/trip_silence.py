@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from detectors import fixes
 from detectors.base import Columns, Detector, Measures, Params, Series, Snapshot, register
-from streams.batch import Batch
+from streams.batch import Batch, Bool, Int64
 
 _FOREVER = np.iinfo(np.int64).max
 
@@ -52,10 +52,12 @@ class TripSilence(Detector[TripSilenceParams]):
     takes_late: ClassVar[bool] = True
     takes_unmeasured: ClassVar[bool] = True
     feels_pulse: ClassVar[bool] = True
+    repeats: ClassVar[bool] = True
 
     def __init__(self, params: TripSilenceParams, series: Sequence[Series]) -> None:
         super().__init__(params, series)
         self._due = _FOREVER
+        self._after_ms = round(params.after_s * 1000)
         #: When the stream was last known to be quiet as a whole.
         self._quiet = 0
 
@@ -66,21 +68,30 @@ class TripSilence(Detector[TripSilenceParams]):
         state, slot = self.state, batch.slot
         load, speed = fixes.column(batch, "load"), fixes.column(batch, "speed_kmh")
         told = ~np.isnan(load) & ~np.isnan(speed) & ~batch.late
-        paced = np.array([self._paced(each) for each in slot.tolist()], dtype=np.bool_)
-        under_way = (load >= fixes.LOAD_HALF) & (speed > self.params.above_kmh) & paced
-        under_way &= fixes.of_kinds(batch, self.series, self.params.only_kinds)
-        trip = np.where(told, under_way, state["trip"][slot])
-        last = np.maximum(state["last"][slot], batch.arrival)
-        state["trip"][slot], state["last"][slot] = trip, last
-        due = np.where(trip, last + round(self.params.after_s * 1000), _FOREVER)
+        under_way = told & (load >= fixes.LOAD_HALF) & (speed > self.params.above_kmh)
+        moving = np.flatnonzero(under_way)
+        under_way[moving] = self._judged(batch.take(moving))
+        # Of several rows of a truck the last one stays.
+        state["trip"][slot[told]] = under_way[told]
+        np.maximum.at(state["last"], slot, batch.arrival)
+        due = np.where(state["trip"][slot], state["last"][slot] + self._after_ms, _FOREVER)
         state["next"][slot] = due
         if len(slot):
             self._due = min(self._due, int(due.min()))
         return Measures(np.zeros(len(batch)), explain=lambda row: "heard again")
 
+    def _judged(self, batch: Batch) -> Bool:
+        """Rows of trucks that are not silent by habit."""
+        paced = [self._paced(each) for each in batch.slot.tolist()]
+        return fixes.of_kinds(batch, self.series, self.params.only_kinds) & np.array(paced, dtype=np.bool_)
+
     def _paced(self, slot: int) -> bool:
         interval = self.series[slot].interval_s
         return interval is None or interval <= self.params.after_s / 2
+
+    def soonest(self, batch: Batch) -> Int64:
+        """A silence after the row."""
+        return batch.arrival + self._after_ms
 
     def due(self) -> int | None:
         return None if self._due == _FOREVER else self._due

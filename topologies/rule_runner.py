@@ -25,6 +25,7 @@ from streams.records import Point, Signal, Source
 from topologies.explanations import explain
 from topologies.rule_context import FRESH_MS, RECORD, TICK_MS, Context, Emit, OffsetAt, Order, grid_after, tick_order
 from topologies.rule_match import matches
+from topologies.stretches import Stretches
 
 #: Streams whose records name themselves and whoever saw it.
 _OF_PEOPLE = frozenset({"video", "hotline"})
@@ -61,6 +62,7 @@ class RuleRunner:
         self._position: dict[int, tuple[float, float]] = {}
         kind = type(self.detector)
         self.ticks = kind.due is not Detector.due
+        self._foresees = kind.soonest is not Detector.soonest
         #: The batch in hand and the clock at its rows, for those who feel the pulse (see ``Detector.pulse``).
         self._hearing: tuple[Batch, Int64] | None = None
         self.takes_late = kind.takes_late
@@ -170,22 +172,38 @@ class RuleRunner:
         self._last_tick = max(self._last_tick, since // TICK_MS * TICK_MS)
         rows = pieces[0] if pieces else _NO_ROWS
         times = clock[rows] if clock is not None else _NO_ROWS
-        done = 0
+        stretches, done = Stretches(times), 0
         while True:
             tick = self._next_tick()
             stop = tick if tick is not None and tick <= until else None
             if done < len(rows) and (stop is None or times[done] < stop):
-                # Rows may bring a timer forward, but none into their own second.
-                end = int(np.searchsorted(times, (int(times[done]) // TICK_MS + 1) * TICK_MS, side="left"))
                 assert batch is not None
-                self._second(batch, rows[done:end], emit)
-                self._last_tick = max(self._last_tick, int(times[done]) // TICK_MS * TICK_MS)
+                end = self._calm_until(batch, rows, stretches, done, stop)
+                self._stretch(batch, rows[done:end], emit)
+                self._last_tick = max(self._last_tick, int(times[end - 1]) // TICK_MS * TICK_MS)
                 done = end
             elif stop is None:
                 self._last_tick = max(self._last_tick, until // TICK_MS * TICK_MS)
                 return
             else:
                 self._tick(stop, at, emit)
+
+    def _calm_until(self, batch: Batch, rows: NDArray[Any], stretches: Stretches, done: int, stop: int | None) -> int:
+        """How many of ``rows`` can be shown before a tick may fall due; ``done`` have been, ``stop`` is a tick that is known."""
+        second, reach = stretches.second(done), stretches.reach(done, stop)
+        if not self._foresees or second >= reach:
+            return min(second, reach)
+        if self._unheard:
+            new = np.flatnonzero(np.isin(self.local[batch.slot[rows[done:reach]]], list(self._unheard)))
+            if len(new):
+                # With its first row a series sets timers by its facts: that second stands alone, and then all are asked anew.
+                stretches.soonest = None
+                reach = stretches.begins(done + int(new[0]))
+                if reach <= done:
+                    return second
+        if stretches.soonest is None:
+            stretches.soonest = self.detector.soonest(batch.take(rows, self.local[batch.slot[rows]]))
+        return second if stretches.soonest is None else stretches.calm(done, reach)
 
     def _next_tick(self) -> int | None:
         due = self.detector.due()
@@ -212,7 +230,7 @@ class RuleRunner:
                 return int(fresh[seen - 1])
         return self.context.pulse
 
-    def _second(self, batch: Batch, rows: NDArray[Any], emit: Emit) -> None:
+    def _stretch(self, batch: Batch, rows: NDArray[Any], emit: Emit) -> None:
         if len(rows) == 1 or self._repeats:
             self._rows(batch, rows, emit)
         else:

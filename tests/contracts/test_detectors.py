@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import detectors  # noqa: F401  (registers the house's detectors)
 from detectors.base import Detector, registered
 from tests.contracts.examples import EXAMPLES, Example
-from tests.contracts.rows import Play, Row, alike, generate, same, series_of, through_bytes
+from tests.contracts.rows import Play, Row, alike, batch_of, generate, same, series_of, through_bytes
 
 SLOTS = 4
 CASES = [
@@ -23,6 +23,8 @@ CASES = [
     for i, example in enumerate(EXAMPLES.get(name, []))
     for stream in sorted(detector.streams)
 ]
+#: Of detectors that say which timers rows may set.
+FORESEEING = [case for case in CASES if registered()[str(case.values[0])].soonest is not Detector.soonest]
 seeds = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=4, deadline=None)
 
@@ -68,6 +70,23 @@ def test_batch_cutting_changes_nothing(name: str, example: Example, stream: str,
     whole, cut = play(name, example, stream), play(name, example, stream)
     assert same(whole.show(rows), cut.show(rows, cuts))
     assert alike(whole.detector.snapshot(), cut.detector.snapshot())
+
+
+@pytest.mark.parametrize(("name", "example", "stream"), FORESEEING)
+@given(seed=seeds, at=st.integers(0, 150))
+@quick
+def test_no_row_sets_a_timer_earlier_than_was_foreseen(name: str, example: Example, stream: str, seed: int, at: int) -> None:
+    rows = generate(stream, seed, 200, SLOTS)
+    playing = play(name, example, stream)
+    playing.show(rows[:at])
+    detector, batch = playing.detector, batch_of(stream, rows[at:], at, [False] * (200 - at))
+    before, soonest = detector.due(), detector.soonest(batch)
+    assert soonest is not None and len(soonest) == len(batch)
+    for row in range(len(batch)):
+        detector.measure(batch.cut(row, row + 1))
+        due = detector.due()
+        bounds = soonest[: row + 1].tolist() + ([] if before is None else [before])
+        assert due is None or due >= min(bounds)
 
 
 @pytest.mark.parametrize(("name", "example", "stream"), CASES)
