@@ -189,7 +189,7 @@ class RuleRunner:
                 self._tick(stop, at, emit)
 
     def _calm_until(self, batch: Batch, rows: NDArray[Any], stretches: Stretches, done: int, stop: int | None) -> int:
-        """How many of ``rows`` can be shown before a tick may fall due; ``done`` have been, ``stop`` is a tick that is known."""
+        """How many of ``rows`` can be shown before a tick may fall due; ``done`` have been, ``stop`` is the known tick."""
         second, reach = stretches.second(done), stretches.reach(done, stop)
         if not self._foresees or second >= reach:
             return min(second, reach)
