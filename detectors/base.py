@@ -180,7 +180,7 @@ class Detector(ABC, Generic[P]):
     signed: ClassVar[bool] = False
     #: It judges a stream as one series: rules name the stream "any", and it runs in the shards of all of :attr:`streams`.
     of_stream: ClassVar[bool] = False
-    #: Its loops are compiled where that can be (:mod:`detectors.compiled`).
+    #: Its loops are compiled where that can be (:mod:`streams.compiled`).
     compiled: ClassVar[bool] = False
     #: Raised when the same rows now give other measures, so that rules using the detector get another fingerprint.
     revision: ClassVar[int] = 1

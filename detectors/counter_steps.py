@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from detectors.base import Columns
-from detectors.compiled import compiled
 from streams.batch import Bool, Float64, Int32
+from streams.compiled import compiled
 
 _ROWS = 200
 _RISES = 100

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Columns
-from detectors.compiled import compiled
 from detectors.elementary import double, least, most
 from streams.batch import Bool, Float64, Int32, Int64
+from streams.compiled import compiled
 
 BINS = 144
 _BIN_MS = 600_000

@@ -6,7 +6,7 @@ doubles, whose results the standard IEEE 754 fixes, and of whole numbers; no ste
 true result is at most three units in the last place.
 
 Each function comes twice, with the same bits: ``log`` takes an array, ``log_one`` one number and is compiled
-(:mod:`detectors.compiled`). What both consist of is written once.
+(:mod:`streams.compiled`). What both consist of is written once.
 
 Source: method and coefficients are those of ``e_log.c`` and ``e_exp.c`` of Sun's *fdlibm* 5.3 (1993–2004, freely
 distributable): reduction by powers of two with a logarithm of two in two parts (Cody and Waite 1980), and Remez polynomials.
@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from detectors.compiled import compiled
 from streams.batch import Float64
+from streams.compiled import compiled
 
 #: Logarithms of two in two parts; the first has so few digits that it times an exponent is exact.
 _LN2, _LN2_REST = 6.93147180369123816490e-01, 1.90821492927058770002e-10

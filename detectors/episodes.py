@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from detectors.base import Columns
-from detectors.compiled import compiled
 from detectors.elementary import double, most
 from streams.batch import Bool, Float64, Int32, Int64
+from streams.compiled import compiled
 
 #: Rows of an episode that are learned from as far as the freeze lets them.
 LEARNED_ROWS = 24

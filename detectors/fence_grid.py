@@ -18,10 +18,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from detectors.compiled import AVAILABLE
 from detectors.fence_cells import STRIPS, Frame, Index, cut, expand
 from detectors.fence_rays import hits
 from streams.batch import Bool, Float64
+from streams.compiled import AVAILABLE
 
 __all__ = ["FenceGrid", "Index"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.compiled import compiled
 from detectors.fence_cells import Cells, Frame
+from streams.compiled import compiled
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[Any]

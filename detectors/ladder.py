@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import compiled
 from detectors.base import Series
 from detectors.rule import Bound, Limit, Rung
+from streams import compiled
 from streams.batch import Bool, Float64, Int32
 
 Reached = tuple[Bool, Bool]

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from detectors.base import Columns
-from detectors.compiled import compiled
 from detectors.elementary import double, least, log, log_one, most
 from streams.batch import Float64, Int32, Int64
+from streams.compiled import compiled
 
 _FIRST_ROWS = 20
 _DAY_S = 86_400.0

@@ -17,9 +17,9 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors import compiled
 from detectors import rate_of_change_kernel as kernel
 from detectors.base import Columns, Detector, Measures, Params, Series, register
+from streams import compiled
 from streams.batch import Batch, Float64, Int32, Int64, rounds
 
 BUCKETS = 12

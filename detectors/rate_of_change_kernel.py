@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import math
 
-from detectors.compiled import compiled
 from streams.batch import Bool, Float64, Int32, Int64
+from streams.compiled import compiled
 
 
 @compiled

@@ -28,11 +28,11 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors import compiled
 from detectors import report_rate_kernel as kernel
 from detectors.base import Columns, Detector, Measures, Params, Series, register
 from detectors.report_rate_kernel import FOREVER
 from detectors.small import beside
+from streams import compiled
 from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 
 _NEVER = np.iinfo(np.int64).min

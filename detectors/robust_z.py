@@ -22,10 +22,10 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from msgspec import Meta
 
-from detectors import compiled
 from detectors import robust_z_kernel as kernel
 from detectors.base import Columns, Detector, Measures, Params, Series, register
 from detectors.small import bounded
+from streams import compiled
 from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 
 #: What the compiled loop takes for a profile where there is none.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from detectors.compiled import compiled
 from streams.batch import Float64, Int32, Int64
+from streams.compiled import compiled
 
 HOUR_MS = 3_600_000
 #: Beyond it differences and squares leave the range of numbers; no quantity of a city is there.

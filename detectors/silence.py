@@ -23,11 +23,11 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors import compiled
 from detectors import silence_kernel as kernel
 from detectors.base import Columns, Detector, Measures, Params, Series, Snapshot, register
 from detectors.neighbours import Gateways, Neighbours, whose
 from detectors.silence_kernel import FOREVER, MEDIAN_STEP, NEVER, UNKNOWN
+from streams import compiled
 from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 
 

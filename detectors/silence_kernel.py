@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from detectors.compiled import compiled
 from streams.batch import Bool, Float64, Int32, Int64
+from streams.compiled import compiled
 
 NEVER = np.iinfo(np.int64).min
 FOREVER = np.iinfo(np.int64).max

@@ -19,10 +19,10 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from msgspec import Meta
 
-from detectors import compiled
 from detectors import stuck_kernel as kernel
 from detectors.base import Columns, Detector, Measures, Params, Series, register
 from detectors.small import beside
+from streams import compiled
 from streams.batch import Batch, Float64, Int32, Int64, rounds
 
 #: What the compiled loop takes for a history of rests where none is kept.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from detectors.compiled import compiled
 from streams.batch import Float64, Int32, Int64
+from streams.compiled import compiled
 
 #: What remains of the longest rest after one move: a half after a hundred.
 FADES = 0.5 ** (1 / 100)

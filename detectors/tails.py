@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Columns
-from detectors.compiled import compiled
 from detectors.elementary import double, exp, exp_one, expm1, expm1_one, least, log2, log2_one, log10, log10_one, most
 from detectors.small import bounded
 from streams.batch import Bool, Float64, Int32
+from streams.compiled import compiled
 
 #: Bins of a third of an octave; the first one holds everything below a third of a scale, the last everything beyond 110.
 _BINS = 26

@@ -24,7 +24,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from detectors import compiled, counter_steps, day_profile, episodes, pace, tails, unusual_state
+from detectors import counter_steps, day_profile, episodes, pace, tails, unusual_state
 from detectors import unusual_params as fixed
 from detectors.base import Detector, Measures, Params, Series, register
 from detectors.elementary import exp, log10
@@ -33,6 +33,7 @@ from detectors.small import beside, bounded
 from detectors.unusual_kernel import by_rows
 from detectors.unusual_params import UnusualParams
 from detectors.unusual_told import Told
+from streams import compiled
 from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 
 __all__ = ["Unusual", "UnusualParams"]

@@ -12,10 +12,10 @@ import numpy as np
 
 from detectors import counter_steps, day_profile, episodes, pace, tails, unusual_state
 from detectors import unusual_params as fixed
-from detectors.compiled import compiled
 from detectors.elementary import double, exp_one, least, log10_one, most
 from detectors.unusual_params import Fixed
 from streams.batch import Bool, Float64, Int32, Int64
+from streams.compiled import compiled
 
 _RANKED_ONE = tails.RANKED_ONE
 

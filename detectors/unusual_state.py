@@ -8,9 +8,9 @@ import numpy as np
 
 from detectors import counter_steps, day_profile, episodes, pace, tails
 from detectors.base import Columns
-from detectors.compiled import compiled
 from detectors.elementary import double
 from streams.batch import Float64, Int32, Int64
+from streams.compiled import compiled
 
 _LEARNED = {
     "anchor": (np.float64, np.nan),

@@ -1,8 +1,8 @@
 """Compile what is compiled before the first reading asks for it: ``python -m detectors.warm``.
 
-Every detector with a compiled loop is shown one reading, and the ladder one measure. With a filled cache that takes a fraction
-of a second, without one some seconds, and it is better spent at installation or before a worker asks for partitions than in the
-middle of a stream.
+Every detector with a compiled loop is shown one reading, the ladder one measure, and the scan of records one record. With a
+filled cache that takes a fraction of a second, without one some seconds, and it is better spent at installation or before a
+worker asks for partitions than in the middle of a stream.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from detectors.base import Series, registered
-from detectors.compiled import AVAILABLE
 from detectors.ladder import first_stirring
 from streams.batch import Batch
+from streams.compiled import AVAILABLE
+from streams.scan import warm as warm_scan
+from streams.spellings import warm as warm_spellings
 
 #: Parameters without a default, by detector.
 GIVEN: dict[str, dict[str, Any]] = {"rate_of_change": {"window_s": 3600.0}}
@@ -31,6 +33,7 @@ def warm() -> list[str]:
         detector.grow(1)
         detector.measure(_reading())
     first_stirring(1.0, np.zeros(1), np.zeros(1, np.bool_), np.zeros(1, np.int32), np.zeros(1))
+    warm_spellings(warm_scan())
     return names
 
 

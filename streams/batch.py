@@ -70,6 +70,18 @@ class RawBatch:
             self.headers[start:stop] if self.headers is not None else None,
         )
 
+    def take(self, rows: Sequence[int]) -> RawBatch:
+        """The rows of these numbers, which ascend."""
+        return RawBatch(
+            self.topic,
+            self.partition,
+            [self.offsets[row] for row in rows],
+            [self.arrivals[row] for row in rows],
+            [self.values[row] for row in rows],
+            [self.keys[row] for row in rows],
+            [self.headers[row] for row in rows] if self.headers is not None else None,
+        )
+
 
 @dataclass(slots=True)
 class Batch:

@@ -38,8 +38,12 @@ from streams.record_codec import (
 )
 from streams.records import DeadLetter
 from streams.row_fields import RowFields
+from streams.scan import Shape, scan, shape_of
 from streams.unknown_fields import census
 from streams.unreadable import Cause, dead_letter
+
+#: Batches of fewer records are decoded record by record: what a scan costs at all is more than it saves on them.
+SCAN_FROM = 48
 
 __all__ = ["ARRAY_STREAMS", "MAX_BYTES", "STREAMS", "Decoded", "decode", "decode_record", "encode", "mask_caller"]
 
@@ -52,7 +56,7 @@ class Decoded:
     per row, which raw record it came from and where in its array it stood. ``ts`` repeats the rows' times as an array.
     """
 
-    rows: list[Any]
+    rows: Sequence[Any]
     row_of: Int32
     part: Int32
     ts: Int64
@@ -74,6 +78,54 @@ def decode(stream: str, raw: RawBatch, *, caller_key: bytes = b"") -> Decoded:
 
     ``caller_key`` keys the mask of hotline callers (see :func:`mask_caller`).
     """
+    shape = shape_of(stream)
+    found = _scanned(shape, stream, raw) if shape is not None and len(raw) >= SCAN_FROM else None
+    return decode_records(stream, raw, caller_key=caller_key) if found is None else found
+
+
+def _scanned(shape: Shape, stream: str, raw: RawBatch) -> Decoded | None:
+    """The batch by the scan, and what that refuses record by record; None where that is most of it."""
+    values: list[Any] = raw.values
+    envelopes = cloudevents.unwrap(raw) if raw.headers is not None else {}
+    if envelopes or None in values or max(map(len, values), default=0) > MAX_BYTES:
+        values = [b"" if i in envelopes or len(value or b"") > MAX_BYTES else value or b"" for i, value in enumerate(values)]
+    found = scan(shape, values)
+    refused = np.flatnonzero(found.said == 0)
+    count = len(values)
+    unknown = int(np.count_nonzero(found.said == 2))
+    if not len(refused):
+        every = np.arange(count, dtype=np.int32)
+        return Decoded(
+            found.fields.rows,
+            every,
+            np.zeros(count, dtype=np.int32),
+            found.times,
+            [],
+            unknown_fields=unknown,
+            fields=found.fields,
+        )
+    if 2 * len(refused) > count:
+        return None
+    rest = decode_records(stream, raw.take(refused.tolist()))
+    read = np.flatnonzero(found.said)
+    row_of = np.concatenate([read, refused[rest.row_of]]).astype(np.int32)
+    order = np.argsort(row_of, kind="stable")
+    fields = found.fields.joined(read, rest.fields, order, row_of[order])
+    part = np.concatenate([np.zeros(len(read), dtype=np.int32), rest.part])
+    return Decoded(
+        fields.rows,
+        row_of[order],
+        part[order],
+        np.concatenate([found.times[read], rest.ts])[order],
+        rest.dead,
+        rest.tombstones,
+        unknown + rest.unknown_fields,
+        fields,
+    )
+
+
+def decode_records(stream: str, raw: RawBatch, *, caller_key: bytes = b"") -> Decoded:
+    """:func:`decode` into a record object a row."""
     one = ONE[stream]
     values: list[Any] = raw.values
     envelopes = cloudevents.unwrap(raw) if raw.headers is not None else {}

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.batch import Batch, Float64, Int32, Int64, RawBatch
+from streams.batch import Batch, Float64, Int32, Int64, Picked, RawBatch
 from streams.codec import Decoded
 from streams.gate_checks import CODE, REASONS, Codes, check_place, check_quality, check_time, columns_of, detail
 from streams.gate_memory import DUPLICATE, JUMP, LATE, IdMemory, SeriesMemory, TrackMemory, Verdicts
@@ -24,7 +24,9 @@ from streams.gate_units import SensorFacts
 from streams.records import Quarantined
 from streams.registry import Registry
 from streams.row_fields import RowFields
+from streams.scan import ColumnFields
 from streams.series import SeriesIndex
+from streams.spellings import Spellings
 
 DAY_S = 86_400.0
 
@@ -92,6 +94,7 @@ class Gate:
         self.stream = stream
         self.settings = settings or GateSettings.of(stream)
         self.series = SeriesIndex()
+        self._spellings = Spellings(self.series)
         rows = self.settings.remember_rows
         self._sensors = SensorFacts(registry) if stream in ("sensor", "group") else None
         self._memory = (
@@ -124,19 +127,19 @@ class Gate:
         # Rows that are refused for what they are get no slot: garbage must not make series.
         whole = not np.count_nonzero(codes)
         sound: NDArray[np.intp] = np.arange(len(rows)) if whole else np.flatnonzero(codes == 0)
-        candidates = rows if whole else [rows[i] for i in sound.tolist()]
         if not whole:
-            fields = RowFields(candidates)
+            fields = fields.take(sound)
+        candidates = fields.rows
         slot, fresh = self._slots(fields, arrival if whole else arrival[sound])
         self._memory.grow(len(self.series))
         if self._sensors is not None:
-            some: Codes = np.zeros(len(candidates), dtype=np.int8)
+            some: Codes = np.zeros(len(sound), dtype=np.int8)
             columns["value"][sound] = self._sensors.apply(fields, slot, ts[sound], columns["value"][sound], some)
             if np.count_nonzero(some):
                 codes[sound] = some
                 kept = np.flatnonzero(some == 0)
                 sound, slot = sound[kept], slot[kept]
-                candidates = [candidates[i] for i in kept.tolist()]
+                candidates = Picked(candidates, kept)
         if len(sound) == len(rows):
             verdicts = self._remembered(candidates, slot, ts, columns)
         else:
@@ -152,8 +155,8 @@ class Gate:
         if len(index) == len(rows):
             records: Sequence[Any] = rows
         else:
-            records = [rows[i] for i in index.tolist()]
-            fields = RowFields(records)
+            fields = decoded.fields.take(index)
+            records = fields.rows
             columns = {name: column[index] for name, column in columns.items()}
         batch = Batch(
             self.stream,
@@ -172,6 +175,8 @@ class Gate:
     def _slots(self, fields: RowFields, arrival: Int64) -> tuple[Int32, list[int]]:
         """Slots of the rows, by entity and second, and the new ones."""
         entity, second = SERIES_FIELDS[self.stream]
+        if isinstance(fields, ColumnFields):
+            return self._spellings.slots(fields, second, arrival)
         if second is None:
             return self.series.slots(fields[entity], [None] * len(fields.rows), arrival, {None})
         return self.series.slots(fields[entity], fields[second], arrival, fields.distinct(second))

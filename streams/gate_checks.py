@@ -45,14 +45,9 @@ def columns_of(stream: str, rows: RowFields, codes: Codes) -> dict[str, Float64]
     """Numeric columns of the rows: absent values are NaN; a NaN or an infinity that was sent marks its row."""
     columns = {}
     for name in COLUMNS[stream]:
-        given = rows[name]
-        if given and given[0] is None and given.count(None) == len(given):
-            columns[name] = np.full(len(given), np.nan)
-            continue
-        columns[name] = column = np.array(given, dtype=np.float64)  # None becomes NaN
-        wrong = ~np.isfinite(column)
-        if np.count_nonzero(wrong):
-            mark(codes, wrong & np.array([value is not None for value in given], dtype=np.bool_), "not_a_number")
+        columns[name], wrong = rows.numbers(name)
+        if wrong is not None:
+            mark(codes, wrong, "not_a_number")
     return columns
 
 
@@ -65,12 +60,12 @@ def mark(codes: Codes, rows: NDArray[np.bool_], reason: str) -> None:
 
 def check_quality(rows: RowFields, codes: Codes) -> Float64:
     """Marks rows with a bad flag; returns the column ``suspect`` (1.0 where the device itself has doubts)."""
-    flags, different = rows["quality"], rows.distinct("quality")
+    different = rows.distinct("quality")
     if different & BAD_QUALITY:
-        mark(codes, np.array([flag in BAD_QUALITY for flag in flags], dtype=np.bool_), "bad_quality")
+        mark(codes, np.array([flag in BAD_QUALITY for flag in rows["quality"]], dtype=np.bool_), "bad_quality")
     if "suspect" in different:
-        return np.array([flag == "suspect" for flag in flags], dtype=np.float64)
-    return np.zeros(len(flags))
+        return np.array([flag == "suspect" for flag in rows["quality"]], dtype=np.float64)
+    return np.zeros(len(rows.rows))
 
 
 def check_time(ts: Int64, arrival: Int64, future_ms: int, too_old_ms: int, codes: Codes) -> None:

@@ -50,7 +50,7 @@ class SensorFacts:
     def apply(self, fields: RowFields, slot: Int32, ts: Int64, values: Float64, codes: Codes) -> Float64:
         """Marks sentinels and unknown units; returns the values in canonical units and writes them into the rows."""
         rows: Sequence[Reading] = fields.rows
-        scale, sentinel = self._by_registry(rows, slot, ts)
+        scale, sentinel = self._by_registry(rows, slot, ts, values)
         for row in sentinel:
             codes[row] = codes[row] or CODE["sentinel"]
         different = fields.distinct("unit")
@@ -69,12 +69,12 @@ class SensorFacts:
         with np.errstate(over="ignore", invalid="ignore"):
             canonical = np.where(changed, (values * scale[:, 0] + scale[:, 1]) / scale[:, 2], values)
         mark(codes, ~np.isfinite(canonical), "not_a_number")
+        metrics = fields["metric"]
         for row in np.flatnonzero(changed & (codes == 0)).tolist():
-            rows[row].value = float(canonical[row])
-            rows[row].unit = canonical_unit(rows[row].metric)
+            fields.convert(row, float(canonical[row]), canonical_unit(metrics[row]))
         return canonical
 
-    def _by_registry(self, rows: Sequence[Reading], slot: Int32, ts: Int64) -> tuple[Float64, list[int]]:
+    def _by_registry(self, rows: Sequence[Reading], slot: Int32, ts: Int64, values: Float64) -> tuple[Float64, list[int]]:
         """Per row the conversion of a value without a unit, and the rows that hold a sentinel."""
         size = int(slot.max()) + 1 if len(slot) else 0
         if size > len(self._span):
@@ -87,11 +87,11 @@ class SensorFacts:
         if self._sentinels:  # what is kept is looked at before the rows that are unsure replace it
             asked = set(unsure)
             for row, held in enumerate(map(self._sentinels.get, slot.tolist())):
-                if held is not None and row not in asked and rows[row].value in held:
+                if held is not None and row not in asked and values[row] in held:
                     sentinel.append(row)
         for row in unsure:
             scale[row], sentinels = self._ask(rows[row], int(slot[row]), int(ts[row]))
-            if rows[row].value in sentinels:
+            if values[row] in sentinels:
                 sentinel.append(row)
         return scale, sentinel
 

@@ -36,6 +36,8 @@ class SeriesIndex:
         self._slots: dict[str | None, dict[str, int]] = {}
         self._keys: list[Key | None] = []
         self._free: list[int] = []
+        #: Another one whenever a slot has become another series': what was kept of slots elsewhere holds no more.
+        self.version = 0
         #: Newest arrival (epoch ms) per slot; only the first ``len(index)`` entries mean anything.
         self.last_arrival: Int64 = np.zeros(0, dtype=np.int64)
 
@@ -108,6 +110,7 @@ class SeriesIndex:
 
     def forget(self, slots: Iterable[int]) -> None:
         """Let series go; their slots are used again. Whoever keeps state by slot must forget it too."""
+        self.version += 1
         for slot in slots:
             key = self._keys[slot]
             if key is not None:
@@ -127,6 +130,7 @@ class SeriesIndex:
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
+        self.version += 1
         entities: Sequence[str | None] = saved["entities"]
         self._keys = [
             None if entity is None else (entity, second) for entity, second in zip(entities, saved["seconds"], strict=True)

@@ -105,13 +105,8 @@ def dates_of(registry: Registry) -> list[int]:
 
 def state_columns(fields: RowFields) -> dict[str, Float64]:
     """Load, lid and hopper of vehicle fixes as columns, as the detectors of vehicles read them."""
-    nan = float("nan")
     columns: dict[str, Float64] = {}
     for name, codes in _STATES.items():
         given = f"{name}_state"
-        # Most vehicles have no such sensor.
-        if codes.keys().isdisjoint(fields.distinct(given)):
-            columns[name] = np.full(len(fields.rows), nan)
-        else:
-            columns[name] = np.array([codes.get(state, nan) for state in fields[given]])
+        columns[name] = fields.coded(given, codes)
     return columns

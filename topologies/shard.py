@@ -117,8 +117,9 @@ class Shard:
         if not fresh and (everyone or self._kinds.keys() >= set(batch.slot.tolist())):
             return fresh
         named: dict[int, None] = {}
-        for slot, record in zip(batch.slot.tolist(), batch.records, strict=True):
+        for row, slot in enumerate(batch.slot.tolist()):
             if slot not in self._kinds:
+                record = batch.records[row]
                 self._kinds[slot] = record.line if self.stream == "hotline" else record.kind
                 named[slot] = None
         for slot in fresh:
@@ -136,12 +137,14 @@ class Shard:
             return []
         place = np.searchsorted(np.array(raw.offsets, dtype=np.int64), batch.offset)
         ids = []
-        for i, record in zip(place.tolist(), batch.records, strict=True):
+        for row, i in enumerate(place.tolist()):
             key = raw.keys[i]
-            facts = None if key else self.registry.latest(record.sensor_id)
-            ids.append(
-                key.decode("utf-8", "replace")[:128] if key else (facts.group if facts and facts.group else record.sensor_id)
-            )
+            if key:
+                ids.append(key.decode("utf-8", "replace")[:128])
+            else:
+                sensor_id = batch.records[row].sensor_id
+                facts = self.registry.latest(sensor_id)
+                ids.append(facts.group if facts and facts.group else sensor_id)
         batch.slot, fresh = self.index.slots(ids, [None] * len(ids), batch.arrival)
         return fresh
 

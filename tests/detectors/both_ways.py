@@ -9,8 +9,8 @@ from unittest import mock
 import numpy as np
 from hypothesis import strategies as st
 
-from detectors import compiled
 from detectors.base import Detector, Measures, Series
+from streams import compiled
 from streams.batch import Batch
 
 SLOTS = 4

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from detectors import compiled
+from streams import compiled
 
 pytestmark = pytest.mark.skipif(not compiled.AVAILABLE, reason="nothing is compiled here")
-INNER = "from detectors.compiled import compiled\n@compiled\ndef inner(x):\n    return x + {more}\n"
-OUTER = "import inside\nfrom detectors.compiled import compiled\n@compiled\ndef outer(x):\n    return inside.inner(x)\n"
+INNER = "from streams.compiled import compiled\n@compiled\ndef inner(x):\n    return x + {more}\n"
+OUTER = "import inside\nfrom streams.compiled import compiled\n@compiled\ndef outer(x):\n    return inside.inner(x)\n"
 
 
 def test_a_loop_is_compiled_anew_when_a_loop_it_calls_has_changed(tmp_path: Path) -> None:

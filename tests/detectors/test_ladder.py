@@ -5,10 +5,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from detectors import compiled
 from detectors.base import Series
 from detectors.ladder import Ladder, resolve
 from detectors.rule import Limit, Rung
+from streams import compiled
 
 
 def test_a_limit_is_multiplied_before_it_is_shifted() -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detectors import compiled
 from detectors.base import Series
 from detectors.unusual import Unusual, UnusualParams
+from streams import compiled
 from streams.batch import Batch
 
 pytestmark = pytest.mark.skipif(not compiled.AVAILABLE, reason="nothing is compiled here")

@@ -7,9 +7,9 @@ import sys
 import msgspec
 import pytest
 
-from detectors import compiled
 from detectors.base import registered
 from detectors.warm import warm
+from streams import compiled
 from tests.contracts import rows as contract
 from tests.contracts.examples import EXAMPLES
 from tests.topologies.test_detect import Feed, assets, ch4, stage
@@ -29,8 +29,8 @@ def made() -> set[str]:
 
 
 def _made() -> set[str]:
-    """Each compiled loop of the detectors with each kind of arguments it was compiled for."""
-    modules = [module for name, module in sorted(sys.modules.items()) if name.startswith("detectors.")]
+    """Each compiled loop with each kind of arguments it was compiled for."""
+    modules = [module for name, module in sorted(sys.modules.items()) if name.startswith(("detectors.", "streams."))]
     loops = {f"{module.__name__}.{name}": held for module in modules for name, held in vars(module).items()}
     return {f"{name}{kind}" for name, held in loops.items() for kind in getattr(held, "signatures", ())}
 
@@ -65,5 +65,5 @@ def test_a_stage_asks_for_nothing_else(made: set[str]) -> None:
         feed(ch4(30.0 * k, 1.0 + k % 5, **odd), late, *(ch4(30.0 * k + 0.1 * i, 1.5, f"G-{i % 6}") for i in range(12)))
     here = DetectStage.restore(there.topic, 0, there.rules, registry, None, there.snapshot())
     feed.to = here
-    feed(*(ch4(1200.0 + i, 1.5, f"G-{i % 6}") for i in range(12)))
+    feed(*(ch4(1200.0 + i, 1.5, f"G-{i % 6}") for i in range(60)))  # so many are scanned
     assert not _made() - made
