@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from streams import compiled
 from streams import scan_kernel as kernel
-from streams.batch import Bool, Float64, Int16, Int32, Int64, Picked, UInt8
+from streams.batch import Bool, Float64, Int32, Int64, Picked, UInt8
 from streams.record_codec import ONE, STREAMS, UNREADABLE
 from streams.row_fields import RowFields
 
@@ -129,7 +129,7 @@ def scan(shape: Shape, values: Sequence[bytes]) -> Scan:
     numbers[:] = np.array(shape.blank)[:, None]
     times = np.zeros(n, dtype=np.int64)
     starts, lengths = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int32)
-    codes = np.zeros((len(shape.words), n), dtype=np.int16)
+    codes = np.zeros((len(shape.words), n), dtype=np.int32)
     words = np.zeros((len(shape.words), 3, kernel.BUCKETS), dtype=np.int32)
     counts = np.zeros(len(shape.words), dtype=np.int64)
     said = np.zeros(n, dtype=np.uint8)
@@ -206,7 +206,7 @@ class ColumnFields(RowFields):
         starts: Int32,
         lengths: Int32,
         numbers: Float64,
-        codes: Int16,
+        codes: Int32,
         vocabulary: list[list[Any]],
         index: NDArray[np.intp] | None = None,
         wrong: dict[str, Bool] | None = None,
@@ -295,7 +295,7 @@ class ColumnFields(RowFields):
             numbers[place, len(read) :], bad = rest.numbers(name)
             if bad is not None:
                 wrong[name] = np.concatenate([np.zeros(len(read), dtype=np.bool_), bad])[order]
-        codes = np.empty((len(self.codes), len(order)), dtype=np.int16)
+        codes = np.empty((len(self.codes), len(order)), dtype=np.int32)
         codes[:, : len(read)] = self.codes[:, read]
         vocabulary = [list(words) for words in self.vocabulary]
         for place, name in enumerate(self.shape.words):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from streams.batch import Bool, Float64, Int16, Int32, Int64, UInt8
+from streams.batch import Bool, Float64, Int32, Int64, UInt8
 from streams.compiled import compiled
 
 #: What a field may hold.
@@ -246,7 +246,7 @@ def scan(
     times: Int64,
     starts: Int32,
     lengths: Int32,
-    codes: Int16,
+    codes: Int32,
     words: Int32,
     counts: Int64,
     said: UInt8,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,10 @@ from detectors.base import Detector, Measures, Series
 from detectors.ladder import Ladder
 from detectors.rule import Rule
 from detectors.rulebook import RuleBook
-from streams.batch import Batch, Int32, Int64, rounds
+from streams.batch import Batch, Bool, Int32, Int64, rounds
 from streams.records import Point, Signal, Source
 from topologies.explanations import explain
 from topologies.rule_context import FRESH_MS, RECORD, TICK_MS, Context, Emit, OffsetAt, Order, grid_after, tick_order
-from topologies.rule_match import matches
 from topologies.stretches import Stretches
 
 #: Streams whose records name themselves and whoever saw it.
@@ -84,7 +84,7 @@ class RuleRunner:
     # --- series --------------------
 
     def watch(self, slot: int, series: Series, first_row: bool = False) -> bool:
-        """Look at a new or changed series of the shard; True where the rule watches it now.
+        """Look at a new or changed series of the shard that the rule matches; True where it watches it now.
 
         ``first_row``: the series is new because of a row, so a detector with timers hears of it with that row and not
         before, wherever the batch was cut.
@@ -93,8 +93,6 @@ class RuleRunner:
             room = np.full(max(slot + 1, 2 * len(self.local), 64) - len(self.local), -1, dtype=np.int32)
             self.local = np.concatenate([self.local, room])
         own = int(self.local[slot])
-        if not matches(self.rule.match, series):
-            return False
         if own < 0:
             if self._free:
                 own = self._free.pop()
@@ -172,13 +170,14 @@ class RuleRunner:
         self._last_tick = max(self._last_tick, since // TICK_MS * TICK_MS)
         rows = pieces[0] if pieces else _NO_ROWS
         times = clock[rows] if clock is not None else _NO_ROWS
-        stretches, done = Stretches(times), 0
+        asking = partial(self._soonest, batch, rows) if batch is not None and self._foresees else None
+        stretches, done = Stretches(times, asking), 0
         while True:
             tick = self._next_tick()
             stop = tick if tick is not None and tick <= until else None
             if done < len(rows) and (stop is None or times[done] < stop):
                 assert batch is not None
-                end = self._calm_until(batch, rows, stretches, done, stop)
+                end = stretches.end(done, stop, partial(self._new_among, batch, rows) if self._unheard else None)
                 self._stretch(batch, rows[done:end], emit)
                 self._last_tick = max(self._last_tick, int(times[end - 1]) // TICK_MS * TICK_MS)
                 done = end
@@ -188,22 +187,11 @@ class RuleRunner:
             else:
                 self._tick(stop, at, emit)
 
-    def _calm_until(self, batch: Batch, rows: NDArray[Any], stretches: Stretches, done: int, stop: int | None) -> int:
-        """How many of ``rows`` can be shown before a tick may fall due; ``done`` have been, ``stop`` is the known tick."""
-        second, reach = stretches.second(done), stretches.reach(done, stop)
-        if not self._foresees or second >= reach:
-            return min(second, reach)
-        if self._unheard:
-            new = np.flatnonzero(np.isin(self.local[batch.slot[rows[done:reach]]], list(self._unheard)))
-            if len(new):
-                # With its first row a series sets timers by its facts: that second stands alone, and then all are asked anew.
-                stretches.soonest = None
-                reach = stretches.begins(done + int(new[0]))
-                if reach <= done:
-                    return second
-        if stretches.soonest is None:
-            stretches.soonest = self.detector.soonest(batch.take(rows, self.local[batch.slot[rows]]))
-        return second if stretches.soonest is None else stretches.calm(done, reach)
+    def _soonest(self, batch: Batch, rows: NDArray[Any]) -> Int64 | None:
+        return self.detector.soonest(batch.take(rows, self.local[batch.slot[rows]]))
+
+    def _new_among(self, batch: Batch, rows: NDArray[Any], first: int, end: int) -> Bool:
+        return np.isin(self.local[batch.slot[rows[first:end]]], list(self._unheard))
 
     def _next_tick(self) -> int | None:
         due = self.detector.due()

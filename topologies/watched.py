@@ -65,11 +65,16 @@ class Watched:
         return self._sets[self._set_of[slot]] if slot < len(self._set_of) else ()
 
     def note(self, slot: int, series: Series) -> None:
-        """After a restore: rules that know the slot keep it as it is, the others are shown it."""
-        watching = tuple(
-            runner.place for runner in self.runners if runner.watched(slot) or runner.watch(slot, series, first_row=False)
+        """After a restore: rules that know the slot keep it as it is, the others it concerns are shown it."""
+        wanted = self._matching(series)
+        self._set(
+            slot,
+            tuple(
+                runner.place
+                for runner in self.runners
+                if runner.watched(slot) or (runner.place in wanted and runner.watch(slot, series, first_row=False))
+            ),
         )
-        self._set(slot, watching)
 
     def leave(self, slot: int) -> list[RuleRunner]:
         """The shard forgets the slot; returns the rules that watch it."""

@@ -233,6 +233,10 @@ def test_more_words_than_the_scan_tells_apart_are_left_to_the_decoder_of_records
     agree("sensor", raw_of([orjson.dumps(READING | {"metric": f"m{i % 150}"}) for i in range(400)]))
 
 
+def test_words_of_what_the_scan_refused_may_be_as_many_as_rows() -> None:
+    agree("sensor", raw_of([orjson.dumps(READING | {"metric": f"m{i // 2}" if i % 2 else "x"}) for i in range(70_000)]))
+
+
 REGISTRY = Registry.from_assets(
     [
         Asset("GAS-1", "sensor", [Period(0, metric="ch4", unit="%VOL", sentinels=[9.0, 1.0])]),
