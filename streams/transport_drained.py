@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from faust.types import TP
+
+
+class Asked:
+    """The partitions one poll asks for: those that were active when it began, for as long as they are.
+
+    ``active`` is the set Faust keeps, which changes while a poll waits. A partition that is paused meanwhile gives nothing
+    more; one that is resumed would overtake what was taken ahead of it, and waits for the next poll.
+    """
+
+    __slots__ = ("_active", "_began")
+
+    def __init__(self, active: Set[TP]) -> None:
+        self._active, self._began = active, frozenset(active)
+
+    def __contains__(self, tp: TP) -> bool:
+        return tp in self._began and tp in self._active
 
 
 class Drained:

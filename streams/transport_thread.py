@@ -28,7 +28,7 @@ from faust.types import TP
 from streams.batch import RawBatch
 from streams.errors import Mend
 from streams.kafka_records import keep_what_is_fetched
-from streams.transport_drained import Drained
+from streams.transport_drained import Asked, Drained
 from streams.transport_idle import notice_idle
 from streams.transport_raw import raw_batch, take_plain, take_raw, within
 
@@ -226,14 +226,13 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     ) -> Any:
         self._busy.clear()
         busy = time.monotonic() - self._polled
-        # Faust's own set, which changes while we wait: a partition resumed meanwhile would overtake what was taken ahead of it.
-        active = None if active_partitions is None else frozenset(active_partitions)
+        active = None if active_partitions is None else Asked(active_partitions)
         drained = self._ahead.part(active)
         with consumer._fetcher._subscriptions.fetch_context():
             await self._first(consumer, active, timeout or 0.0, drained)
             if busy >= _IDLE_S:
                 await self._gather(consumer, active, busy, drained)
-        self._polled, self._active = time.monotonic(), active
+        self._polled, self._active = time.monotonic(), active_partitions
         self._busy.set()
         return self._batched(drained) if drained.records else None
 

@@ -172,6 +172,23 @@ def test_a_partition_that_is_resumed_in_the_middle_of_a_poll_waits_for_the_next(
     assert asyncio.run(thread._fetch_records(thread.aio, active, 0.01)).records[A][:3] == [-2, -1, 0]
 
 
+def test_a_partition_that_is_paused_gives_nothing_more_to_a_poll_nor_ahead_of_the_next() -> None:
+    active = {A}
+    asked: list[set[TP]] = []
+
+    class Paused(Thread):
+        def _drain(self, fetcher: Any, asked_for: Any, drained: Drained) -> None:
+            asked.append({tp for tp in (A, B) if tp in asked_for})
+            super()._drain(fetcher, asked_for, drained)
+            active.clear()
+
+    thread = Paused()
+    thread._polled = CLOCK.now - 0.004
+    asyncio.run(thread._fetch_records(thread.aio, active, 0.01))
+    assert asked[:2] == [{A}, set()]
+    assert thread._active == set()
+
+
 def test_what_was_taken_ahead_ends_with_its_assignment() -> None:
     thread = Thread()
     thread._epochs = itertools.count(2)
