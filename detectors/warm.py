@@ -1,8 +1,8 @@
 """Compile what is compiled before the first reading asks for it: ``python -m detectors.warm``.
 
-Every detector with a compiled loop is shown one reading, the ladder one measure, and the scan of records one record. With a
-filled cache that takes a fraction of a second, without one some seconds, and it is better spent at installation or before a
-worker asks for partitions than in the middle of a stream.
+Every detector with a compiled loop is shown one reading, the ladder one measure, the reading of the log and the scan one record
+each. With a filled cache that takes a fraction of a second, without one some seconds, and it is better spent at installation
+or before a worker asks for partitions than in the middle of a stream.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from detectors.base import Series, registered
 from detectors.ladder import first_stirring
 from streams.batch import Batch
 from streams.compiled import AVAILABLE
+from streams.record_batch import warm as warm_record_batch
 from streams.scan import warm as warm_scan
 from streams.spellings import warm as warm_spellings
 
@@ -33,6 +34,7 @@ def warm() -> list[str]:
         detector.grow(1)
         detector.measure(_reading())
     first_stirring(1.0, np.zeros(1), np.zeros(1, np.bool_), np.zeros(1, np.int32), np.zeros(1))
+    warm_record_batch()
     warm_spellings(warm_scan())
     return names
 

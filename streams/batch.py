@@ -27,7 +27,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 @dataclass(slots=True)
 class RawBatch:
-    """Records of one (topic, partition) in the order of their offsets; the lists are parallel.
+    """Records of one (topic, partition) in the order of their offsets; the sequences are parallel. Values and keys are lists,
+    or stand in one buffer (:class:`streams.packed.Packed`).
 
     ``arrivals`` are the broker's timestamps (LogAppendTime), epoch milliseconds; in playback mode the transport has already
     replaced them by the header ``cw_arrival_ts``. ``headers`` is None where no record of the batch has any.
@@ -37,8 +38,8 @@ class RawBatch:
     partition: int
     offsets: list[int]
     arrivals: list[int]
-    values: list[bytes | None]
-    keys: list[bytes | None]
+    values: Sequence[bytes | None]
+    keys: Sequence[bytes | None]
     headers: list[Headers] | None = None
     _arrays: tuple[Int64, Int64] | None = field(default=None, repr=False, compare=False)
 

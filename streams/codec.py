@@ -24,6 +24,7 @@ from streams.batch import Int32, Int64, RawBatch
 from streams.callers import mask_caller
 from streams.event_time import epoch_ms
 from streams.geography import to_wgs84
+from streams.packed import Packed
 from streams.record_codec import (
     ARRAY_STREAMS,
     IDENTIFIER,
@@ -87,11 +88,11 @@ def decode(stream: str, raw: RawBatch, *, caller_key: bytes = b"") -> Decoded:
 
 def _scanned(shape: Shape, stream: str, raw: RawBatch) -> Decoded | None:
     """The batch by the scan, and what that refuses record by record; None where that is most of it."""
-    values: list[Any] = raw.values
+    values = raw.values if isinstance(raw.values, Packed) else Packed.of(raw.values)
     envelopes = cloudevents.unwrap(raw) if raw.headers is not None else {}
-    if envelopes or None in values or max(map(len, values), default=0) > MAX_BYTES:
-        values = [b"" if i in envelopes or len(value or b"") > MAX_BYTES else value or b"" for i, value in enumerate(values)]
-    found = scan(shape, values)
+    apart = values.sizes > MAX_BYTES
+    apart[list(envelopes)] = True
+    found = scan(shape, values.without(apart) if apart.any() else values)
     refused = np.flatnonzero(found.said == 0)
     count = len(values)
     unknown = int(np.count_nonzero(found.said == 2))
@@ -129,7 +130,7 @@ def _scanned(shape: Shape, stream: str, raw: RawBatch) -> Decoded | None:
 def decode_records(stream: str, raw: RawBatch, *, caller_key: bytes = b"") -> Decoded:
     """:func:`decode` into a record object a row."""
     one = ONE[stream]
-    values: list[Any] = raw.values
+    values: list[Any] = list(raw.values)
     envelopes = cloudevents.unwrap(raw) if raw.headers is not None else {}
     blob = _joined(values)
     large = len(blob) > MAX_BYTES and max(map(len, filter(None, values)), default=0) > MAX_BYTES

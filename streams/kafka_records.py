@@ -1,8 +1,9 @@
-"""Records whose header names are no UTF-8: the protocol says they are, but brokers do not look, and not every client does.
+"""What was fetched, with its bytes: aiokafka's C parser makes an object a record and keeps the bytes to itself.
 
-aiokafka's C parser gives up a whole batch for one such name, and so would every worker that comes to it, for ever. Kept
-here are the bytes of what was fetched, so that such a batch can be read once more by aiokafka's Python parser, with the
-replacement character in the place of what cannot be read.
+From the bytes a batch is read as columns (:mod:`streams.record_batch`). And they are what helps with a record whose header name
+is no UTF-8: the protocol says it is, but brokers do not look, and not every client does. aiokafka's C parser gives up a whole
+batch for one such name, and so would every worker that comes to it, for ever; such a batch is read once more by aiokafka's
+Python parser, with the replacement character in the place of what cannot be read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
+
+from streams.record_batch import Columns, columns
 
 #: A batch's first offset, and how many bytes follow.
 _BEGINNING = struct.Struct(">qi")
@@ -28,19 +31,23 @@ class KeptRecords:
 
     def __init__(self, data: bytes) -> None:
         self._data, self._records = data, MemoryRecords(data)
-        self.has_next, self.next_batch = self._records.has_next, self._records.next_batch
-        self.size_in_bytes = self._records.size_in_bytes
+        self.has_next, self.size_in_bytes = self._records.has_next, self._records.size_in_bytes
+        #: Where the batch in hand begins and ends.
+        self._at = self._end = 0
 
-    def again(self, base_offset: int) -> list[Any]:
-        """The records of one batch, whatever its header names are."""
-        at = 0
-        while True:
-            begins, length = _BEGINNING.unpack_from(self._data, at)
-            end = at + _BEGINNING.size + length
-            if begins == base_offset:
-                break
-            at = end
-        batch: Any = _DefaultRecordBatchPy(self._data[at:end])
+    def next_batch(self) -> Any:
+        batch = self._records.next_batch()
+        self._at = self._end
+        self._end += _BEGINNING.size + _BEGINNING.unpack_from(self._data, self._at)[1]
+        return batch
+
+    def columns(self) -> Columns | None:
+        """The records of the batch in hand as columns; None where they are left to aiokafka."""
+        return columns(self._data, self._at, self._end)
+
+    def again(self) -> list[Any]:
+        """The records of the batch in hand, whatever its header names are."""
+        batch: Any = _DefaultRecordBatchPy(self._data[self._at : self._end])
         batch._maybe_uncompress()
         batch._buffer = _Buffer(batch._buffer)
         return list(batch)

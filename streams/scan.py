@@ -22,13 +22,12 @@ from numpy.typing import NDArray
 from streams import compiled
 from streams import scan_kernel as kernel
 from streams.batch import Bool, Float64, Int32, Int64, Picked, UInt8
+from streams.packed import Packed
 from streams.record_codec import ONE, STREAMS, UNREADABLE
 from streams.row_fields import RowFields
 
 #: Streams whose records come by the thousand and hold nothing but numbers and words.
 SCANNED: Final = frozenset({"sensor", "group", "vehicle"})
-#: Behind the last record stands so much that the scan may look ahead of it: more than the longest name of a field.
-_PAD: Final = b"\n" * 64
 #: The one word a field may hold to be scanned, where others mean work for the codec.
 _PLAIN: Final = {"crs": frozenset({"wgs84"})}
 
@@ -117,14 +116,10 @@ class Scan:
     said: UInt8
 
 
-def scan(shape: Shape, values: Sequence[bytes]) -> Scan:
-    """Scan records, one object a value; a value the scan shall not look at is empty."""
+def scan(shape: Shape, values: Packed) -> Scan:
+    """Scan records, one object a value; a value the scan shall not look at is empty or null."""
     n = len(values)
-    blob = b"\n".join([*values, _PAD])
-    ends: Int64 = np.fromiter(map(len, values), np.int64, n)
-    ends += 1
-    np.cumsum(ends, out=ends)
-    ends -= 1
+    blob = values.data
     numbers: Float64 = np.empty((len(shape.numbers), n))
     numbers[:] = np.array(shape.blank)[:, None]
     times = np.zeros(n, dtype=np.int64)
@@ -134,7 +129,7 @@ def scan(shape: Shape, values: Sequence[bytes]) -> Scan:
     counts = np.zeros(len(shape.words), dtype=np.int64)
     said = np.zeros(n, dtype=np.uint8)
     kernel.scan(
-        np.frombuffer(blob, dtype=np.uint8), ends,
+        np.frombuffer(blob, dtype=np.uint8), values.starts, values.sizes,
         shape.names, shape.sizes, shape.kinds, shape.null, shape.place, shape.required,
         numbers, times, starts, lengths, codes, words, counts, said,
     )  # fmt: skip
@@ -154,7 +149,7 @@ def scan(shape: Shape, values: Sequence[bytes]) -> Scan:
 def warm() -> ColumnFields:
     """Have the scan compiled; returns the fields of what it read."""
     shape = Shape(STREAMS["sensor"], ONE["sensor"])
-    return scan(shape, [b'{"sensor_id":"warm","ts":1,"metric":"warm","value":0.12345678901234567}']).fields
+    return scan(shape, Packed.of([b'{"sensor_id":"warm","ts":1,"metric":"warm","value":0.12345678901234567}'])).fields
 
 
 class ScannedRows(Sequence[Any]):
@@ -162,7 +157,7 @@ class ScannedRows(Sequence[Any]):
 
     __slots__ = ("_decode", "_values", "converted", "held")
 
-    def __init__(self, decode: Callable[[bytes], Any], values: Sequence[bytes]) -> None:
+    def __init__(self, decode: Callable[[bytes], Any], values: Packed) -> None:
         self._decode, self._values = decode, values
         self.held: dict[int, Any] = {}
         #: Value and unit of readings that came in another unit.
@@ -179,7 +174,7 @@ class ScannedRows(Sequence[Any]):
             row += len(self)
         record = self.held.get(row)
         if record is None:
-            record = self.held[row] = self._decode(self._values[row])
+            record = self.held[row] = self._decode(self._values[row] or b"")
             if row in self.converted:
                 record.value, record.unit = self.converted[row]
         return record
@@ -286,7 +281,7 @@ class ColumnFields(RowFields):
         """The rows ``read`` by the scan, and behind them the ``rest``, which were decoded one by one, put into ``order``;
         ``row_of`` says which value each came from then."""
         more = len(rest.rows)
-        rows = ScannedRows(self.shape.decode, [self._all._values[i] for i in row_of.tolist()])
+        rows = ScannedRows(self.shape.decode, self._all._values.take(row_of))
         rows.held = {place: rest.rows[row - len(read)] for place, row in enumerate(order.tolist()) if row >= len(read)}
         numbers = np.empty((len(self._numbers), len(order)))
         numbers[:, : len(read)] = self._numbers[:, read]

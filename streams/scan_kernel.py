@@ -235,7 +235,8 @@ def word_of(blob: UInt8, begin: Any, size: Any, table: Int32, starts: Int32, siz
 @compiled
 def scan(
     blob: UInt8,
-    ends: Int64,
+    begins: Int64,
+    bytes_of: Int64,
     names: UInt8,
     sizes: Any,
     kinds: Int64,
@@ -251,7 +252,8 @@ def scan(
     counts: Int64,
     said: UInt8,
 ) -> Any:
-    """Reads records that end at ``ends`` of ``blob``, a byte (no digit, no text) between them and behind the last.
+    """Reads records of ``blob``: ``bytes_of`` from ``begins`` on. What stands behind a record may be anything, for nothing is
+    taken that does not end where its record does; behind the last one is room to look ahead (:data:`streams.packed.PAD`).
 
     Of field f: ``names[f]`` its name (``sizes[f]`` bytes), ``kinds[f]`` what it holds, ``null[f]`` whether it may be null,
     ``place[f]`` its row in ``numbers`` (NUMBER, WHOLE), or in ``codes`` and the others of words (WORD, TEXT); ``required`` has
@@ -261,23 +263,22 @@ def scan(
     """
     fields = len(sizes)
     order = np.full(32, -1, np.int64)  # of the record before: devices of a kind write the same fields in the same order
-    begin = 0
-    for row in range(len(ends)):
-        end = ends[row]
+    for row in range(len(begins)):
+        begin = begins[row]
+        end = begin + bytes_of[row]
         p = behind_space(blob, begin, end)
-        begin = end + 1
-        if blob[p] != 123:
+        if p >= end or blob[p] != 123:
             continue
         p = behind_space(blob, p + 1, end)
         seen, nth, strange, good = 0, 0, False, False
         while True:
-            if blob[p] != 34:
+            if p >= end or blob[p] != 34:
                 break
             p += 1
             field = order[nth] if nth < 32 else -1
             if field >= 0:
                 size = sizes[field]
-                if blob[p + size] != 34:  # behind the end are other records, and their end is no text
+                if blob[p + size] != 34:
                     field = -1
                 else:
                     for i in range(size):

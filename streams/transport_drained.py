@@ -25,12 +25,13 @@ class Asked:
 
 
 class Drained:
-    """What one poll brought: per partition one RawBatch, or ConsumerRecords for a topic on the ordinary path."""
+    """What one poll brought: per partition a run of records, and once it is delivered a list: of one RawBatch, or of
+    ConsumerRecords for a topic on the ordinary path."""
 
     __slots__ = ("full", "records", "stamps")
 
     def __init__(self) -> None:
-        self.records: dict[TP, list[Any]] = {}
+        self.records: dict[TP, Any] = {}
         #: Epoch of each partition's position when its records were taken.
         self.stamps: dict[TP, int] = {}
         #: There is no point in gathering more.
@@ -44,7 +45,7 @@ class Drained:
         self.full = False
         return part
 
-    def add(self, tp: TP, records: list[Any], stamp: int) -> None:
+    def add(self, tp: TP, records: Any, stamp: int) -> None:
         """Behind what is there; what was taken before a change of position is void."""
         if self.stamps.get(tp) == stamp:
             self.records[tp] += records

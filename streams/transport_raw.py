@@ -1,24 +1,68 @@
 """From a fetched piece of a partition's log to a :class:`streams.batch.RawBatch`.
 
 Two paths with one result. The plain one asks aiokafka for its ``ConsumerRecord`` objects, whose construction costs half of
-the whole transport. The raw one takes the record objects of aiokafka's C parser as they are; it repeats, batch by batch,
-what ``aiokafka.consumer.fetcher.PartitionRecords._unpack_records`` does for each record – CRC, control batches, aborted
-transactions, records in front of the position – and is why aiokafka is pinned exactly.
+the whole transport. The raw one takes columns (:mod:`streams.record_batch`), or where there are none the record objects of
+aiokafka's C parser as they are; it repeats, batch by batch, what ``aiokafka.consumer.fetcher.PartitionRecords._unpack_records``
+does for each record – CRC, control batches, aborted transactions, records in front of the position – and is why aiokafka is
+pinned exactly.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.errors import CorruptRecordException
 
 from streams.batch import RawBatch
+from streams.record_batch import Columns, joined
 
 #: Header by which a played-back record carries its original arrival (epoch milliseconds as text).
 ARRIVAL_HEADER = "cw_arrival_ts"
+
+
+class Run:
+    """Records of one partition in the order of the log: pieces, each of them columns or a list of record objects."""
+
+    __slots__ = ("_count", "pieces")
+
+    def __init__(self, *pieces: Columns | list[Any]) -> None:
+        self.pieces: list[Columns | list[Any]] = []
+        self._count = 0
+        for piece in pieces:
+            self.add(piece)
+
+    def add(self, piece: Columns | list[Any]) -> None:
+        if len(piece):
+            self.pieces.append(piece)
+            self._count += len(piece)
+
+    def __iadd__(self, other: Run) -> Run:
+        self.pieces += other.pieces
+        self._count += other._count
+        return self
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def last_offset(self) -> int:
+        last = self.pieces[-1]
+        return int(last.offsets[-1]) if isinstance(last, Columns) else int(last[-1].offset)
+
+    @property
+    def span_ms(self) -> float:
+        """The log's time from the first to the last record; below zero where there is none."""
+        return self._arrival(-1) - self._arrival(0) if self.pieces else -math.inf
+
+    def _arrival(self, place: int) -> int:
+        piece = self.pieces[place]
+        return int(piece.arrivals[place]) if isinstance(piece, Columns) else int(piece[place].timestamp)
+
+    def objects(self) -> list[Any]:
+        """The record objects of a run that holds nothing else."""
+        return [record for piece in self.pieces if isinstance(piece, list) for record in piece]
 
 
 class Taken:
@@ -26,7 +70,7 @@ class Taken:
 
     __slots__ = ("begins", "next_offset", "records")
 
-    def __init__(self, records: list[Any], begins: int | None, next_offset: int) -> None:
+    def __init__(self, records: Run, begins: int | None, next_offset: int) -> None:
         self.records = records
         #: Offset at which the log went on after the position asked for; None where nothing was there.
         self.begins = begins
@@ -34,8 +78,8 @@ class Taken:
 
 
 def take_raw(result: Any, tp: Any, most: int, span_ms: float = math.inf) -> Taken | None:
-    """Record objects of whole record batches until there are at least ``most``, or they are further apart in the log's time
-    than ``span_ms``; None where the result is stale.
+    """Whole record batches until their records are at least ``most``, or further apart in the log's time than ``span_ms``;
+    None where the result is stale.
 
     Raises aiokafka's CorruptRecordException on a CRC that does not fit.
     """
@@ -43,9 +87,9 @@ def take_raw(result: Any, tp: Any, most: int, span_ms: float = math.inf) -> Take
         return None
     parts = result._partition_records
     log = parts._records
-    records: list[Any] = []
+    records = Run()
     begins: int | None = None
-    while len(records) < most and within(records, span_ms) and log.has_next():
+    while len(records) < most and records.span_ms < span_ms and log.has_next():
         batch = log.next_batch()
         if parts._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"Invalid CRC - {tp}")
@@ -53,15 +97,10 @@ def take_raw(result: Any, tp: Any, most: int, span_ms: float = math.inf) -> Take
             begins = max(parts.next_fetch_offset, batch.base_offset) if begins is None else begins
             parts.next_fetch_offset = batch.next_offset
             continue
-        try:
-            chunk = list(batch)
-        except UnicodeDecodeError:
-            chunk = log.again(batch.base_offset)
-        if chunk and chunk[0].offset < parts.next_fetch_offset:
-            chunk = [record for record in chunk if record.offset >= parts.next_fetch_offset]
-        if chunk and begins is None:
-            begins = chunk[0].offset
-        records += chunk
+        piece = _behind(_piece(log, batch), parts.next_fetch_offset)
+        if begins is None and len(piece):
+            begins = _first_offset(piece)
+        records.add(piece)
         parts.next_fetch_offset = batch.next_offset
     next_offset = parts.next_fetch_offset
     result._update_position()
@@ -70,9 +109,27 @@ def take_raw(result: Any, tp: Any, most: int, span_ms: float = math.inf) -> Take
     return Taken(records, begins, next_offset)
 
 
-def within(records: Sequence[Any], span_ms: float) -> bool:
-    """Whether the log's time from the first to the last of the records is less than ``span_ms``."""
-    return not records or records[-1].timestamp - records[0].timestamp < span_ms
+def _piece(log: Any, batch: Any) -> Columns | list[Any]:
+    """All records of the batch in hand."""
+    found: Columns | None = log.columns()
+    if found is not None:
+        return found
+    try:
+        return list(batch)
+    except UnicodeDecodeError:
+        again: list[Any] = log.again()
+        return again
+
+
+def _behind(piece: Columns | list[Any], position: int) -> Columns | list[Any]:
+    """The records from an offset on."""
+    if not len(piece) or _first_offset(piece) >= position:
+        return piece
+    return piece.behind(position) if isinstance(piece, Columns) else [one for one in piece if one.offset >= position]
+
+
+def _first_offset(piece: Columns | list[Any]) -> int:
+    return int(piece.offsets[0]) if isinstance(piece, Columns) else int(piece[0].offset)
 
 
 def _aborted(parts: Any, batch: Any) -> bool:
@@ -91,11 +148,33 @@ def take_plain(result: Any, tp: Any, most: int, span_ms: float = math.inf) -> Ta
         return None
     state = result._assignment.state_value(tp)
     records = result.getall(most)
-    return Taken(records, records[0].offset if records else None, state.position)
+    return Taken(Run(records), records[0].offset if records else None, state.position)
 
 
-def raw_batch(topic: str, partition: int, records: list[Any], *, playback: bool = False) -> RawBatch:
-    """Records of either path as parallel lists; in playback mode the header ``cw_arrival_ts`` replaces the arrival."""
+def raw_batch(topic: str, partition: int, records: Run, *, playback: bool = False) -> RawBatch:
+    """Records of either path as one batch; in playback mode the header ``cw_arrival_ts`` replaces the arrival."""
+    columns = [piece for piece in records.pieces if isinstance(piece, Columns)]
+    if not columns:
+        return _of_objects(topic, partition, records.objects(), playback)
+    if len(columns) == len(records.pieces):
+        return joined(topic, partition, columns)
+    parts = [
+        joined(topic, partition, [piece]) if isinstance(piece, Columns) else _of_objects(topic, partition, piece, playback)
+        for piece in records.pieces
+    ]
+    some = any(part.headers is not None for part in parts)
+    return RawBatch(
+        topic,
+        partition,
+        [offset for part in parts for offset in part.offsets],
+        [arrival for part in parts for arrival in part.arrivals],
+        [value for part in parts for value in part.values],
+        [key for part in parts for key in part.keys],
+        [own for part in parts for own in part.headers or [()] * len(part)] if some else None,
+    )
+
+
+def _of_objects(topic: str, partition: int, records: list[Any], playback: bool) -> RawBatch:
     headers = [record.headers for record in records]
     some = any(headers)
     arrivals = [record.timestamp for record in records]

@@ -30,7 +30,7 @@ from streams.errors import Mend
 from streams.kafka_records import keep_what_is_fetched
 from streams.transport_drained import Asked, Drained
 from streams.transport_idle import notice_idle
-from streams.transport_raw import raw_batch, take_plain, take_raw, within
+from streams.transport_raw import Run, raw_batch, take_plain, take_raw
 
 #: While fetched records wait for a full agent, look again after this long; aiokafka only wakes us for new ones.
 _LOOK_AGAIN_S = 0.005
@@ -304,8 +304,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
     def _batched(self, drained: Drained) -> Drained:
         for tp, records in drained.records.items():
-            if tp.topic in self.transport.batched:
-                drained.records[tp] = [self._batch(tp, records)]
+            drained.records[tp] = [self._batch(tp, records)] if tp.topic in self.transport.batched else records.objects()
         return drained
 
     def _may_drain(self, fetcher: Any) -> bool:
@@ -342,9 +341,9 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 result.check_raise()
                 continue
             batched = tp.topic in transport.batched
-            held = drained.records.get(tp, ())
-            room = options.batch_records - len(held)
-            if room <= 0 or not within(held, options.batch_span_ms):
+            held = drained.records.get(tp)
+            room = options.batch_records - (len(held) if held is not None else 0)
+            if room <= 0 or (held is not None and held.span_ms >= options.batch_span_ms):
                 drained.full = True
                 continue
             position = result._partition_records.next_fetch_offset if result.has_more() else None
@@ -361,10 +360,10 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             if taken.begins is not None:
                 self._note_gap(tp, taken.begins, taken.next_offset)
             if taken.records:
-                transport.positions.taken[tp] = taken.records[-1].offset + 1
+                transport.positions.taken[tp] = taken.records.last_offset + 1
                 drained.add(tp, taken.records, max(self.epoch, self.epoch_of.get(tp, 0)))
 
-    def _batch(self, tp: TP, records: list[Any]) -> RawBatch:
+    def _batch(self, tp: TP, records: Run) -> RawBatch:
         return raw_batch(tp.topic, tp.partition, records, playback=self.transport.options.playback)
 
     def _note_gap(self, tp: TP, got: int, next_offset: int) -> None:

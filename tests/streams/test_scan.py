@@ -20,6 +20,7 @@ from streams.batch import RawBatch
 from streams.codec import decode, decode_records
 from streams.gate import Gate
 from streams.gate_checks import COLUMNS
+from streams.packed import Packed
 from streams.records import Asset, Period
 from streams.registry import Registry
 from streams.scan import SCANNED, shape_of
@@ -177,7 +178,7 @@ def read(number: str) -> float | None:
     assert shape is not None
     from streams.scan import scan
 
-    found = scan(shape, [value])
+    found = scan(shape, Packed.of([value]))
     return float(found.fields.numbers("value")[0][0]) if found.said[0] else None
 
 

@@ -11,7 +11,7 @@ from yarl import URL
 from streams import transport
 from streams.errors import Mend
 from streams.transport import BatchSchema, BatchTransport, TransportOptions, make_app
-from streams.transport_raw import raw_batch
+from streams.transport_raw import Run, raw_batch
 from streams.transport_schema import batch_topics
 
 
@@ -60,25 +60,25 @@ def test_only_topics_with_the_marker_deliver_batches():
 
 
 def test_a_batch_has_no_headers_where_no_record_has_any():
-    assert raw_batch("t", 0, [Record(1), Record(2)]).headers is None
+    assert raw_batch("t", 0, Run([Record(1), Record(2)])).headers is None
 
 
 def test_a_batch_has_everyone_s_headers_where_one_record_has_some():
-    assert raw_batch("t", 0, [Record(1), Record(2, headers=[("a", b"b")])]).headers == [(), (("a", b"b"),)]
+    assert raw_batch("t", 0, Run([Record(1), Record(2, headers=[("a", b"b")])])).headers == [(), (("a", b"b"),)]
 
 
 def test_in_playback_the_header_replaces_the_arrival_of_its_record():
     records = [Record(1, timestamp=5), Record(2, timestamp=6, headers=[("cw_arrival_ts", b"77")])]
-    assert raw_batch("t", 0, records, playback=True).arrivals == [5, 77]
+    assert raw_batch("t", 0, Run(records), playback=True).arrivals == [5, 77]
 
 
 def test_outside_playback_the_header_means_nothing():
-    assert raw_batch("t", 0, [Record(2, timestamp=6, headers=[("cw_arrival_ts", b"77")])]).arrivals == [6]
+    assert raw_batch("t", 0, Run([Record(2, timestamp=6, headers=[("cw_arrival_ts", b"77")])])).arrivals == [6]
 
 
 @pytest.mark.parametrize("value", [b"soon", b"", None])
 def test_an_arrival_header_that_is_no_number_leaves_the_log_s_time(value):
-    assert raw_batch("t", 0, [Record(2, timestamp=6, headers=[("cw_arrival_ts", value)])], playback=True).arrivals == [6]
+    assert raw_batch("t", 0, Run([Record(2, timestamp=6, headers=[("cw_arrival_ts", value)])]), playback=True).arrivals == [6]
 
 
 def test_the_plain_path_can_be_chosen_by_the_environment(monkeypatch):

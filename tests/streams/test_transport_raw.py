@@ -7,11 +7,11 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, FetchRes
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.kafka_records import KeptRecords
 from streams.transport_raw import raw_batch, take_plain, take_raw
 
 TP0 = TopicPartition("t", 0)
@@ -60,7 +60,7 @@ class Assignment:
 
 
 def fetched(data, position=0, aborted=(), isolation=READ_COMMITTED, crcs=True):
-    parts = PartitionRecords(TP0, MemoryRecords(data), list(aborted), position, None, None, crcs, isolation)
+    parts = PartitionRecords(TP0, KeptRecords(data), list(aborted), position, None, None, crcs, isolation)
     return FetchResult(TP0, assignment=Assignment(position), partition_records=parts, backoff=0)
 
 
