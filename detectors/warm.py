@@ -15,7 +15,7 @@ from detectors.base import Series, registered
 from detectors.ladder import first_stirring
 from streams.batch import Batch
 from streams.compiled import AVAILABLE
-from streams.record_batch import warm as warm_record_batch
+from streams.record_batch_kernel import warm as warm_record_batch
 from streams.scan import warm as warm_scan
 from streams.spellings import warm as warm_spellings
 

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from streams.batch import Headers, RawBatch
+from streams.batch import Headers, Int64, RawBatch
 from streams.errors import Mend
+from streams.packed import PAD, Packed
 
 _MS = pa.timestamp("ms", tz="UTC")
 _HEADERS = pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())]))
@@ -96,15 +98,31 @@ def _batch(piece: Any, topic: str, partition: int) -> RawBatch:
     headers: list[Headers] | None = None
     if stored.null_count < len(stored):
         headers = [[(pair["name"], pair["value"]) for pair in row or ()] for row in stored.to_pylist()]
+    offsets = piece.column("offset").to_numpy(zero_copy_only=False)
+    arrivals = piece.column("arrival_ts").cast(pa.int64()).to_numpy(zero_copy_only=False)
     return RawBatch(
         topic,
         partition,
-        piece.column("offset").to_pylist(),
-        piece.column("arrival_ts").cast(pa.int64()).to_pylist(),
-        piece.column("value").to_pylist(),
-        piece.column("key").to_pylist(),
+        offsets.tolist(),
+        arrivals.tolist(),
+        _packed(piece.column("value")),
+        _packed(piece.column("key")),
         headers,
+        (offsets, arrivals),
     )
+
+
+def _packed(column: Any) -> Packed:
+    """The texts of a column, left where they stand."""
+    column = column.cast(pa.binary())
+    _, bounds, data = column.buffers()
+    ends: Int64 = np.frombuffer(bounds, dtype=np.int32)[column.offset : column.offset + len(column) + 1].astype(np.int64)
+    first, last = int(ends[0]), int(ends[-1])
+    sizes: Int64 = np.diff(ends)
+    if column.null_count:
+        sizes[column.is_null().to_numpy(zero_copy_only=False)] = -1
+    held = memoryview(data)[first:last] if data is not None else b""
+    return Packed(b"".join([held, PAD]), ends[:-1] - first, sizes)
 
 
 def sha256(path: Path) -> str:

@@ -47,7 +47,7 @@ class _Reader:
         if chunk is None:
             self.open = False
             return
-        clock = np.maximum.accumulate(np.maximum(np.array(chunk.arrivals, dtype=np.int64), self._clock))
+        clock = np.maximum.accumulate(np.maximum(chunk.arrival_array, self._clock))
         self._clock = int(clock[-1])
         self._held.append((chunk, clock))
 

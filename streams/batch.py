@@ -69,6 +69,7 @@ class RawBatch:
             self.values[start:stop],
             self.keys[start:stop],
             self.headers[start:stop] if self.headers is not None else None,
+            (self._arrays[0][start:stop], self._arrays[1][start:stop]) if self._arrays is not None else None,
         )
 
     def take(self, rows: Sequence[int]) -> RawBatch:

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from aiokafka import codec
 
-from streams.batch import Int64, RawBatch, UInt8
-from streams.compiled import AVAILABLE, compiled
+from streams.batch import Int64, RawBatch
+from streams.compiled import AVAILABLE
 from streams.packed import PAD, Packed
+from streams.record_batch_kernel import KEY, KEY_SIZE, OFFSET, TIME, VALUE, VALUE_SIZE, walk
 
 #: In a batch of fewer records an object for each of them costs less than the columns.
 PACKED_FROM: Final = 32
@@ -27,8 +28,6 @@ PACKED_FROM: Final = 32
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _CODEC, _LOG_APPEND_TIME = 0x07, 0x08
 _DECODERS: Final = {1: codec.gzip_decode, 2: codec.snappy_decode, 3: codec.lz4_decode, 4: codec.zstd_decode}
-#: Columns: offset delta, timestamp delta, begin and size of the key, begin and size of the value.
-_OFFSET, _TIME, _KEY, _KEY_SIZE, _VALUE, _VALUE_SIZE = range(6)
 
 
 class Columns:
@@ -72,9 +71,9 @@ def columns(data: bytes, at: int, end: int) -> Columns | None:
     found = np.empty((6, count), dtype=np.int64)
     if not walk(np.frombuffer(held, dtype=np.uint8), found):
         return None
-    arrivals = np.full(count, latest_ms) if attributes & _LOG_APPEND_TIME else found[_TIME] + first_ms
-    keys, values = (found[_KEY], found[_KEY_SIZE]), (found[_VALUE], found[_VALUE_SIZE])
-    return Columns(held, found[_OFFSET] + base, arrivals, keys, values)
+    arrivals = np.full(count, latest_ms) if attributes & _LOG_APPEND_TIME else found[TIME] + first_ms
+    keys, values = (found[KEY], found[KEY_SIZE]), (found[VALUE], found[VALUE_SIZE])
+    return Columns(held, found[OFFSET] + base, arrivals, keys, values)
 
 
 def joined(topic: str, partition: int, pieces: Sequence[Columns]) -> RawBatch:
@@ -102,59 +101,3 @@ def joined(topic: str, partition: int, pieces: Sequence[Columns]) -> RawBatch:
         None,
         (offsets, arrivals),
     )
-
-
-def warm() -> None:
-    """Have the walk compiled."""
-    # One record: 8 bytes long, no attributes, deltas of 0, no key, a value of one byte, no header.
-    walk(np.frombuffer(b"\x10\x00\x00\x00\x01\x02v\x00", dtype=np.uint8), np.empty((6, 1), dtype=np.int64))
-
-
-# --- compiled -----------------------------------------------------------------------------------------------------------------
-
-
-@compiled
-def number(data: UInt8, p: Any) -> Any:
-    """A zigzag varint at p: (place behind it, the number); the place is -1 where it does not end."""
-    found = np.uint64(0)
-    shift = np.uint64(0)
-    while p < len(data) and shift < np.uint64(64):
-        byte = np.uint64(data[p])
-        p += 1
-        found |= (byte & np.uint64(127)) << shift
-        if byte < np.uint64(128):
-            return p, np.int64(found >> np.uint64(1)) ^ -np.int64(found & np.uint64(1))
-        shift += np.uint64(7)
-    return -1, np.int64(0)
-
-
-@compiled
-def walk(data: UInt8, columns: Int64) -> Any:
-    """Writes the six columns of all records; False where there are not as many as columns have room for, one has headers, or
-    anything does not fit its size."""
-    p: Any = 0
-    for row in range(columns.shape[1]):
-        p, size = number(data, p)
-        if p < 0 or size < 1 or p + size > len(data):
-            return False
-        end = p + size
-        if data[p]:
-            return False
-        p += 1
-        p, columns[_TIME, row] = number(data, p)
-        if p < 0:
-            return False
-        p, columns[_OFFSET, row] = number(data, p)
-        if p < 0:
-            return False
-        for place in (_KEY, _VALUE):
-            p, size = number(data, p)
-            if p < 0 or size > end - p:
-                return False
-            columns[place, row] = p
-            columns[place + 1, row] = max(size, -1)
-            p += max(size, 0)
-        if p + 1 != end or data[p]:
-            return False
-        p = end
-    return p == len(data)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from streams.kafka_records import KeptRecords
 from streams.packed import PAD, Packed
-from streams.record_batch import PACKED_FROM, Columns, columns, joined, walk
+from streams.record_batch import PACKED_FROM, Columns, columns, joined
+from streams.record_batch_kernel import walk
 
 Row = tuple[int, int, bytes | None, bytes | None]
 texts = st.none() | st.binary(max_size=200)
