@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import orjson
@@ -24,6 +25,11 @@ ORIGIN = (31.4, 116.6)
 STEP = 0.015
 CALM = (("water_pressure", "MPa", 0.32), ("water_flow", "m3/h", 80.0), ("noise", "dB", 52.0))
 HIGH = 62.5
+
+#: How feeders write, as librdkafka takes it: one request at a time, so that order holds without idempotence. An idempotent
+#: producer of librdkafka looks for the broker's answers without ever waiting. Here it shares a core with the broker, and the
+#: two were seen to stand still for half a minute.
+FEEDING: dict[str, Any] = {"enable.idempotence": False, "max.in.flight.requests.per.connection": 1}
 
 
 class CityFeed:

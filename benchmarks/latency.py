@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.city_feed import CityFeed, keep_feeding
+from benchmarks.city_feed import FEEDING, CityFeed, keep_feeding
 from benchmarks.performance_plots import latencies
 from benchmarks.servers import Broker
 from benchmarks.tables import Table
@@ -147,7 +147,7 @@ def alerts(broker: Broker, core: list[int], *, rate: int, opens: int, seconds: f
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="citywatch-bench-")))
         redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
-        producer = stack.enter_context(Producer(broker.bootstrap, linger_ms=LINGER_MS))
+        producer = stack.enter_context(Producer(broker.bootstrap, linger_ms=LINGER_MS, config=FEEDING))
         feed.send_registry(producer, topic_name("registry"))
         http = stack.enter_context(worker(broker, redis.url, core, folder)).http
         watcher = Beside("watch", broker, [], [level_topic(level) for level in (1, 2, 3, 4)])
@@ -187,7 +187,7 @@ def hops(broker: Broker, core: list[int], *, rate: int, seconds: float) -> dict[
         watcher = Beside("watch", broker, [], topics[2:])
         for process in (*relays, watcher):
             stack.callback(process.kill)
-        producer = stack.enter_context(Producer(broker.bootstrap, linger_ms=LINGER_MS))
+        producer = stack.enter_context(Producer(broker.bootstrap, linger_ms=LINGER_MS, config=FEEDING))
         stop = threading.Event()
         stack.callback(stop.set)
         keep_feeding(feed, producer, topics[0], stop).join()

@@ -27,7 +27,7 @@ import numpy as np
 import orjson
 
 from benchmarks import machine
-from benchmarks.city_feed import CALM, HIGH, ORIGIN, SLICE_S, STEP
+from benchmarks.city_feed import CALM, FEEDING, HIGH, ORIGIN, SLICE_S, STEP
 from replay.simulate.people import QUIET_CALLS, VIDEO_KINDS
 from streams.kafka import PARTITIONER
 from streams.records import Asset, Period
@@ -266,7 +266,7 @@ def main() -> int:
         {
             "bootstrap.servers": bootstrap,
             "acks": "all",
-            "enable.idempotence": True,
+            **FEEDING,
             "partitioner": PARTITIONER,
             "linger.ms": 5,
             "queue.buffering.max.messages": 1_000_000,
