@@ -259,12 +259,14 @@ def test_twenty_kills_leave_what_no_kill_leaves(long, name, tmp_path, capsys):
         print(f"\n{long.report(name)}")
     told = long.of(name)
     deeds = long.groups[name].deeds
-    assert len(deeds) == 20
-    assert all(any(point in deed and "not reached" not in deed for deed in deeds) for point in POINTS)
     assert differences(long, name) == []
     assert told.conflicts == []
     assert told.levels == {(one, revision, found.level) for (one, revision), found in told.incidents.items()}
     assert verified(long, name, tmp_path, capsys) == []
+    # And it was what it should be: last, for on a slow machine a point may not be reached, and the rest holds all the same.
+    assert len(deeds) == 20
+    reached = {point for point in POINTS for deed in deeds if point in deed and "not reached" not in deed}
+    assert reached == set(POINTS), deeds
 
 
 @pytest.mark.slow
