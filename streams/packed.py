@@ -6,7 +6,7 @@ of them, and to join them again for the scan of their JSON (:mod:`streams.scan`)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -56,8 +56,7 @@ class Packed(Sequence[bytes | None]):
         for begin, size in zip(self.starts.tolist(), self.sizes.tolist(), strict=True):
             yield None if size < 0 else data[begin : begin + size]
 
-    def take(self, rows: Iterable[int] | NDArray[np.integer]) -> Packed:
-        rows = np.fromiter(rows, np.int64) if not isinstance(rows, np.ndarray) else rows
+    def take(self, rows: NDArray[np.integer]) -> Packed:
         return Packed(self.data, self.starts[rows], self.sizes[rows])
 
     def without(self, rows: NDArray[np.bool_]) -> Packed:

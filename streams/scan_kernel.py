@@ -95,37 +95,40 @@ def nearest(mantissa: Any, power: Any) -> Any:
 
 
 @compiled
+def digits(blob: UInt8, p: Any, mantissa: Any) -> Any:
+    """Digits from p on behind those of ``mantissa``: (place behind them, all of them as one whole number); the place is -1
+    where there is none, or too many."""
+    first = p
+    while 48 <= blob[p] <= 57:
+        if mantissa >= _MOST_DIGITS:
+            return -1, mantissa
+        mantissa = mantissa * 10 + np.int64(blob[p]) - 48
+        p += 1
+    return (p if p > first else -1), mantissa
+
+
+@compiled
 def number(blob: UInt8, p: Any) -> Any:
     """A number that begins at p: (place behind it, its digits as one whole number, power of ten, negative, without a fraction);
     the place is -1 where it is none or has too many digits."""
     negative = blob[p] == 45
     if negative:
         p += 1
-    first = p
-    mantissa: Any = 0
+    mantissa: Any = np.int64(0)
     power, whole = 0, True
     if blob[p] == 48:
         p += 1
         if 48 <= blob[p] <= 57:
             return -1, 0, 0, False, False
     else:
-        while 48 <= blob[p] <= 57:
-            if mantissa >= _MOST_DIGITS:
-                return -1, 0, 0, False, False
-            mantissa = mantissa * 10 + np.int64(blob[p]) - 48
-            p += 1
-        if p == first:
+        p, mantissa = digits(blob, p, mantissa)
+        if p < 0:
             return -1, 0, 0, False, False
     if blob[p] == 46:
         whole = False
-        p += 1
-        first = p
-        while 48 <= blob[p] <= 57:
-            if mantissa >= _MOST_DIGITS:
-                return -1, 0, 0, False, False
-            mantissa = mantissa * 10 + np.int64(blob[p]) - 48
-            p += 1
-        if p == first:
+        first = p + 1
+        p, mantissa = digits(blob, first, mantissa)
+        if p < 0:
             return -1, 0, 0, False, False
         power = first - p
     if blob[p] == 101 or blob[p] == 69:

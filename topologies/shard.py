@@ -135,7 +135,7 @@ class Shard:
         """Rows of the internal topic belong to the group that is their key."""
         if not len(batch):
             return []
-        place = np.searchsorted(np.array(raw.offsets, dtype=np.int64), batch.offset)
+        place = np.searchsorted(raw.offset_array, batch.offset)
         ids = []
         for row, i in enumerate(place.tolist()):
             key = raw.keys[i]

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 import orjson
 import pytest
@@ -19,8 +14,8 @@ from benchmarks.load_watch import Account, Sample
 from streams.batch import RawBatch
 from streams.codec import decode
 from streams.topics import stream_of
+from tests.benchmarks.smoke import quick
 
-ROOT = Path(__file__).parents[2]
 SIZE = Size(readings=400.0, positions=20.0, video=2.5, calls=0.5, sensors=200, vehicles=10, wells=20)
 
 
@@ -109,17 +104,7 @@ def test_a_worker_that_falls_behind_does_not_keep_up():
 
 
 def test_a_smoke_run_accounts_for_everything(tmp_path):
-    file = tmp_path / "figures.json"
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load", "--quick", "--json", str(file)],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("CITYWATCH_")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr
-    figures = json.loads(file.read_text())["tables"][0]["figures"]
+    figures = quick("benchmarks.load", tmp_path, 300)[0]["figures"]
     assert figures["account"]["missing"] == 0 and figures["account"]["conflicts"] == []
     assert figures["account"]["opened"]["gas"] == figures["feed"]["decided"] > 0
     assert sum(figures["account"]["outcomes"].values()) == sum(figures["feed"]["sent"].values())

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,28 +10,17 @@ from benchmarks.job import alerts
 from benchmarks.readings import readings
 from benchmarks.tables import Table, markers, write_between
 from streams.errors import Mend
-
-ROOT = Path(__file__).parents[2]
+from tests.benchmarks.smoke import quick
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    file = tmp_path_factory.mktemp("bench") / "figures.json"
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", "--json", str(file)],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("CITYWATCH_")},
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(file.read_text())
+    return quick("benchmarks", tmp_path_factory.mktemp("bench"), 180)
 
 
 @pytest.fixture(scope="module")
 def runs(told):
-    return {run["contender"]: run for run in told["tables"][0]["figures"]["runs"]}
+    return {run["contender"]: run for run in told[0]["figures"]["runs"]}
 
 
 def test_every_contender_reads_all_of_its_records(runs):
@@ -71,17 +56,17 @@ def test_the_loop_by_hand_raises_the_alarms_of_our_agent(runs):
 
 
 def test_every_well_that_crossed_became_one_incident(told):
-    alerts = told["tables"][1]["figures"]["embedded"]["alerts"]
+    alerts = told[1]["figures"]["embedded"]["alerts"]
     assert alerts["opened"] == alerts["decided"] == len(alerts["seen"]) > 0
 
 
 def test_every_record_passed_both_relays(told):
-    hops = told["tables"][1]["figures"]["embedded"]["hops"]
+    hops = told[1]["figures"]["embedded"]["hops"]
     assert hops["relayed"] == hops["sent"] == 600
 
 
 def test_index_and_tree_hit_the_same_fences(told):
-    assert all(layout["hits"] > 0 for layout in told["tables"][2]["figures"].values())
+    assert all(layout["hits"] > 0 for layout in told[2]["figures"].values())
 
 
 def test_readings_have_the_sizes_the_tables_name():

@@ -112,7 +112,7 @@ def test_packed_texts_are_a_list_of_them(held: list[bytes | None], a: int, b: in
     assert packed == held
     assert [packed[i] for i in range(len(held))] == held
     assert packed[a:b] == held[a:b]
-    assert packed.take(range(len(held))[::-1]) == held[::-1]
+    assert packed.take(np.arange(len(held))[::-1]) == held[::-1]
     assert packed.data.endswith(PAD)
     empty = packed.without(np.array([text is None for text in held], dtype=np.bool_))
     assert empty == [text or b"" for text in held]
