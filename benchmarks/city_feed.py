@@ -28,7 +28,7 @@ HIGH = 62.5
 
 #: How feeders write, as librdkafka takes it: one request at a time, so that order holds without idempotence. An idempotent
 #: producer of librdkafka looks for the broker's answers without ever waiting. Here it shares a core with the broker, and the
-#: two were seen to stand still for half a minute.
+#: two were seen to stand still.
 FEEDING: dict[str, Any] = {"enable.idempotence": False, "max.in.flight.requests.per.connection": 1}
 
 
