@@ -36,12 +36,13 @@ class GroupProgress:
             behind += high - max(low, home.offset)
         return behind
 
+    def partitions(self, topic: str) -> list[int]:
+        if topic not in self._homes:
+            self._homes[topic] = partitions_of(self._client, self._broker, topic, self._timeout_s)
+        return self._homes[topic]
+
     def _committed(self, topics: Iterable[str]) -> list[TopicPartition]:
-        named = list(topics)
-        for topic in named:
-            if topic not in self._homes:
-                self._homes[topic] = partitions_of(self._client, self._broker, topic, self._timeout_s)
-        homes = [TopicPartition(topic, part) for topic in named for part in self._homes[topic]]
+        homes = [TopicPartition(topic, part) for topic in topics for part in self.partitions(topic)]
         try:
             found: list[TopicPartition] = self._client.committed(homes, timeout=self._timeout_s)
         except KafkaException as error:

@@ -116,11 +116,14 @@ def record(
 
 
 def _committed(broker: str, group: str, topic: str) -> dict[str, int]:
-    """How far the group has come. Where it may not be asked (an access list, no coordinator) the recording is kept all the
-    same, and ``verify`` takes the strict view: whatever is not there was lost."""
+    """How far the group has come: nowhere in a partition in which it has committed nothing yet.
+
+    Where it may not be asked (an access list, no coordinator), or has committed nothing at all (another group decided), the
+    recording is kept all the same, and ``verify`` takes the strict view: whatever is not there was lost."""
     progress = GroupProgress(broker, group)
     try:
-        return {f"{name}/{part}": offset for (name, part), offset in sorted(progress.committed([topic]).items())}
+        found = progress.committed([topic])
+        return {f"{topic}/{part}": found.get((topic, part), 0) for part in progress.partitions(topic)} if found else {}
     except Mend as problem:
         logger.warning("the progress of group %s is not in the recording: %s", group, problem)
         return {}

@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.errors import Mend
+from streams.header_names import read_any_name
 from streams.kafka_codecs import lend_codecs
 
 #: What kafka-python is told the broker speaks. Asking the embedded broker, it gives up after 30 s; this much both speak.
@@ -54,6 +55,7 @@ def blocking_consumer(broker: str, *topics: str, **settings: Any) -> Any:
     import kafka
 
     lend_codecs()
+    read_any_name()
     check_broker(broker)  # kafka-python connects when it likes, and would only log that it cannot
     return kafka.KafkaConsumer(
         *topics,

@@ -1,9 +1,7 @@
 """What was fetched, with its bytes: aiokafka's C parser makes an object a record and keeps the bytes to itself.
 
 From the bytes a batch is read as columns (:mod:`streams.record_batch`). And they are what helps with a record whose header name
-is no UTF-8: the protocol says it is, but brokers do not look, and not every client does. aiokafka's C parser gives up a whole
-batch for one such name, and so would every worker that comes to it, for ever; such a batch is read once more by aiokafka's
-Python parser, with the replacement character in the place of what cannot be read.
+is no UTF-8 (:mod:`streams.header_names`): aiokafka's C parser gives up the batch, its Python parser then reads it once more.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
+from streams.header_names import LenientBuffer
 from streams.record_batch import Columns, columns
 
 #: A batch's first offset, and how many bytes follow.
@@ -49,18 +48,5 @@ class KeptRecords:
         """The records of the batch in hand, whatever its header names are."""
         batch: Any = _DefaultRecordBatchPy(self._data[self._at : self._end])
         batch._maybe_uncompress()
-        batch._buffer = _Buffer(batch._buffer)
+        batch._buffer = LenientBuffer(batch._buffer)
         return list(batch)
-
-
-class _Buffer(bytearray):
-    """What the parser cuts out of it is decoded without an error."""
-
-    def __getitem__(self, place: Any) -> Any:
-        found = super().__getitem__(place)
-        return _Name(found) if isinstance(place, slice) else found
-
-
-class _Name(bytes):
-    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
-        return super().decode(encoding, errors)

@@ -1,10 +1,12 @@
 """Recorder and player against the embedded broker."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import confluent_kafka
+import kafka
 import pytest
 
 from replay.bag import BagWriter
@@ -17,6 +19,7 @@ from streams.codec import encode
 from streams.embedded.broker import EmbeddedBroker
 from streams.errors import Mend
 from streams.kafka import Producer, read_topic
+from streams.kafka_clients import KAFKA_PYTHON_API
 from streams.records import Asset, Period
 
 START = 1_700_000_000_000
@@ -134,7 +137,29 @@ def test_the_progress_of_the_group_is_kept(tmp_path: Path) -> None:
         record(embedded.bootstrap, tmp_path / "c", group="others")
         record(embedded.bootstrap, tmp_path / "d", group="workers", topics=[READINGS])
     kept = [open_recording(tmp_path / name).manifest.committed for name in "bcd"]
-    assert kept == [{f"city.signals/{place[0]}": 3}, {}, {}]
+    # In the other partition the group has committed nothing: it has finished nothing there.
+    assert kept == [{"city.signals/0": 0, "city.signals/1": 0} | {f"city.signals/{place[0]}": 3}, {}, {}]
+
+
+class NoUtf8(str):
+    def encode(self, *_: object) -> bytes:  # type: ignore[override]
+        return b"\xff\xfe"
+
+
+def test_a_header_name_that_is_no_utf_8_costs_no_record(tmp_path: Path, broker: str) -> None:
+    with contextlib.closing(
+        kafka.KafkaProducer(bootstrap_servers=broker, api_version=KAFKA_PYTHON_API, linger_ms=50, enable_idempotence=False)
+    ) as foreign:
+        for number in range(5):
+            headers = [("plain", b"1")] if number != 3 else [(NoUtf8("name"), b"2"), ("plain", b"1")]
+            foreign.send(READINGS, b"%d" % number, key=b"k", partition=0, headers=headers)
+        foreign.flush(10)
+    assert record(broker, tmp_path / "b", topics=[READINGS]).records == {READINGS: 5}
+    (batch,) = open_recording(tmp_path / "b").read(READINGS, 0)
+    assert list(batch.values) == [b"0", b"1", b"2", b"3", b"4"]
+    assert batch.headers is not None
+    assert [*batch.headers[3]] == [("\ufffd\ufffd", b"2"), ("plain", b"1")]
+    assert [*batch.headers[4]] == [("plain", b"1")]
 
 
 def test_a_group_that_may_not_be_asked_costs_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
