@@ -215,10 +215,7 @@ class IncidentStage:
         checked(saved)
         stage = cls(saved["city"], rules, registry, settings)
         stage._marks = HighWater(tuple(mark) for mark in saved["marks"])
-        progress = saved["progress"]
-        # Older snapshots do not say when a source last spoke: by its own time, then.
-        reached, spoke = (map(tuple, progress.get(name, ())) for name in ("reached", "spoke"))
-        stage._progress = Progress(round(stage.settings.stall_s * 1000), reached, progress["floor"], spoke)
+        stage._progress = Progress(round(stage.settings.stall_s * 1000), saved["progress"])
         stage._mutes.restore(saved["mutes"])
         stage._outages.restore(saved["outages"])
         stage._bursts.restore(saved["bursts"])

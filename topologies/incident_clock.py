@@ -59,29 +59,32 @@ class Progress:
 
     A source has stalled when the fastest has come ``stall_ms`` further since it last spoke: a dead partition must not keep
     incidents open. One that is merely behind speaks: while a backlog is read, some partitions are minutes ahead of others, and
-    a timer that fired by their time would not have waited for the signal that stops it. A stalled source counts again as soon
-    as it speaks, so ``low`` may fall; what has been fired stays fired.
+    a timer that fired by their time would not have waited for the signal that stops it. A step counts for a sixth of
+    ``stall_ms`` at most: when all workers were away for minutes, whoever is read first comes all that way at once, and the
+    others had no occasion to speak. A stalled source counts again as soon as it speaks, so ``low`` may fall; what has been
+    fired stays fired.
 
     >>> progress = Progress(stall_ms=60_000)
     >>> progress.advance(("a", 0), 200_000); progress.advance(("b", 0), 90_000); progress.low
     90000
-    >>> progress.advance(("a", 0), 261_000); progress.low
-    261000
+    >>> progress.advance(("a", 0), 900_000); progress.low
+    90000
+    >>> for ms in range(905_000, 960_000, 5_000): progress.advance(("a", 0), ms)
+    >>> progress.low
+    955000
     """
 
-    def __init__(
-        self,
-        stall_ms: int,
-        reached: Iterable[tuple[str, int, int]] = (),
-        floor: int | None = None,
-        spoke: Iterable[tuple[str, int, int]] = (),
-    ) -> None:
-        self._stall_ms = stall_ms
-        self._reached: dict[SourceKey, int] = {(topic, partition): ms for topic, partition, ms in reached}
-        #: How far the fastest had come when each source last spoke.
-        self._spoke = self._reached | {(topic, partition): ms for topic, partition, ms in spoke}
-        self._floor = floor
+    def __init__(self, stall_ms: int, saved: Mapping[str, Any] | None = None) -> None:
+        """``saved``: of :meth:`snapshot`, this version's or an older one's."""
+        saved = saved or {}
+        self._stall_ms, self._step_ms = stall_ms, stall_ms // 6
+        self._reached: dict[SourceKey, int] = {(topic, partition): ms for topic, partition, ms in saved.get("reached", ())}
         self._fastest = max(self._reached.values(), default=-(2**63))
+        #: How far the fastest has come, by steps that are not longer than the longest that counts; and how far it had come when
+        #: each source last spoke. A snapshot that does not say is of a version that counted every step in full.
+        self._come: int = saved.get("come", max(0, self._fastest))
+        self._spoke = self._reached | {(topic, partition): ms for topic, partition, ms in saved.get("spoke", ())}
+        self._floor: int | None = saved.get("floor")
         self._slowest: SourceKey | None = None
         self._settle()
 
@@ -99,10 +102,11 @@ class Progress:
         if before is None or arrival > before:
             self._reached[source] = arrival
         if arrival > self._fastest:
+            self._come += min(arrival - self._fastest, self._step_ms)
             self._fastest = arrival
-        self._spoke[source] = self._fastest
+        self._spoke[source] = self._come
         # The minimum moves only if its holder moved or fell out, or if a source is new or back; all else costs nothing.
-        horizon, slowest = self._fastest - self._stall_ms, self._slowest
+        horizon, slowest = self._come - self._stall_ms, self._slowest
         if slowest is None or spoke is None or spoke < horizon or source == slowest or self._spoke[slowest] < horizon:
             self._settle()
 
@@ -112,12 +116,12 @@ class Progress:
             self._floor = now
 
     def _settle(self) -> None:
-        horizon = self._fastest - self._stall_ms
+        horizon = self._come - self._stall_ms
         running = (source for source, ms in self._spoke.items() if ms >= horizon)
         self._slowest = min(running, key=self._reached.__getitem__, default=None)
 
     def snapshot(self) -> dict[str, Any]:
-        return {"reached": _listed(self._reached), "floor": self._floor, "spoke": _listed(self._spoke)}
+        return {"reached": _listed(self._reached), "floor": self._floor, "spoke": _listed(self._spoke), "come": self._come}
 
 
 def _listed(times: Mapping[SourceKey, int]) -> list[tuple[str, int, int]]:

@@ -28,6 +28,7 @@ from topologies.incident_settings import IncidentSettings
 CITY = "340100"
 T0 = 1_699_837_200_000
 HOME = (31.82, 117.22)
+PROGRESS_S = 5.0
 #: Degrees of latitude and longitude of a metre at HOME.
 NORTH = 1 / 111_195.08
 EAST = NORTH / 0.8497
@@ -278,6 +279,7 @@ class Timeline:
         self._pushes: list[tuple[float, int, Draft]] = []
         self._wants: list[Want] = []
         self._offsets: dict[tuple[str, int], int] = {}
+        self._progressed_s = 0.0
         self.incidents: list[Incident] = []
         self.muted: dict[str, int] = {}
         self.noted: dict[str, int] = {}
@@ -328,9 +330,10 @@ class Timeline:
         return record
 
     def _progress(self, at_s: float) -> None:
-        """What sources send when their arrival time has moved on."""
-        draft = _control("tick", "city.progress")
-        self._process(self.record(at_s, draft))
+        """What sources send while their arrival time moves on: a record every few seconds, and one now."""
+        while self._progressed_s < at_s:
+            self._progressed_s = min(self._progressed_s + PROGRESS_S, at_s)
+            self._process(self.record(self._progressed_s, _control("tick", "city.progress")))
 
     def _process(self, record: Signal | Control) -> None:
         decided = self.stage.process([record])

@@ -255,11 +255,12 @@ def long(apache, redis, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["single", "pair"])
 def test_twenty_kills_leave_what_no_kill_leaves(long, name, tmp_path, capsys):
-    with capsys.disabled():
-        print(f"\n{long.report(name)}")
     told = long.of(name)
     deeds = long.groups[name].deeds
-    assert differences(long, name) == []
+    found = differences(long, name)
+    with capsys.disabled():
+        print("\n" + "\n".join([long.report(name), *found]))
+    assert found == []
     assert told.conflicts == []
     assert told.levels == {(one, revision, found.level) for (one, revision), found in told.incidents.items()}
     assert verified(long, name, tmp_path, capsys) == []

@@ -23,14 +23,14 @@ from topologies.crash_points import POINTS
 ROOT = Path(__file__).parents[2]
 _LIBC = ctypes.CDLL(None)
 #: How long a worker that is to die at a named point may take to come there, before it is killed where it stands.
-POINT_WITHIN_S = 12.0
+POINT_WITHIN_S = 30.0
 #: How often a point is passed until the kill: each batch, each shard's checkpoint and each delivery is one, each round too.
 PASSES = {
     "after_produce": 25,
     "after_broker_ack": 5,
-    "before_checkpoint": 40,
-    "after_checkpoint": 40,
-    "after_ack": 5,
+    "before_checkpoint": 30,
+    "after_checkpoint": 30,
+    "after_ack": 3,
     "outbox_step": 6,
 }
 
