@@ -248,6 +248,8 @@ class _Recording:
 
 def _tell(summary: dict[str, Any], playback: bool) -> None:
     outcomes = ", ".join(f"{count:,} {name}" for name, count in summary["outcomes"].items() if count)
+    if (under_way := summary["records"] - sum(summary["outcomes"].values())) > 0:
+        outcomes += f"; {under_way:,} were not accounted for yet when the demo ended"
     levels = ", ".join(f"{count} of level {level}" for level, count in summary["by_level"].items() if count)
     streams = ", ".join(f"{count} {stream}" for stream, count in summary["by_stream"].items() if count)
     print(f"\n{summary['records']:,} records: {outcomes}")
