@@ -48,6 +48,8 @@ QUICK = (
 HAZARDS = 100
 #: Rounds of checkpoints before each kill of the hasty worker: there is something to lose by then.
 HASTY = (10, 12, 11, 10)
+#: Longer than IncidentSettings.stall_s.
+AWAY_S = 80.0
 #: So many have begun before a feed ends, however quickly the kills were over: fewer would compare next to nothing.
 BEGUN = 60
 
@@ -236,7 +238,8 @@ def test_a_checkpoint_that_does_not_wait_for_its_outputs_is_seen(short):
 
 @pytest.fixture(scope="module")
 def long(apache, redis, tmp_path_factory):
-    """Twenty kills of one worker and, beside it, twenty of two; and the slow producer of the hasty one in the right order."""
+    """Twenty kills of one worker and, beside it, twenty of two; one that stays away for longer than a source may be silent
+    (``stall_s``) before the others leave it out; and the slow producer of the hasty one in the right order."""
     kept = [Fate(point=f"after_ack:{n}") for n in HASTY]
     return run_storm(
         apache.bootstrap,
@@ -246,6 +249,7 @@ def long(apache, redis, tmp_path_factory):
         {
             "single": (1, fates(SEEDS["single"], 20), "citywatch"),
             "pair": (2, fates(SEEDS["pair"], 20), "citywatch"),
+            "away": (1, [Fate(after_s=5.0, away_s=AWAY_S)] * 3, "citywatch"),
             "kept": (1, kept, "tests.e2e.apps.hasty_worker"),
         },
         {"kept": {"CITYWATCH_ORDER": "kept"}},
@@ -268,6 +272,15 @@ def test_twenty_kills_leave_what_no_kill_leaves(long, name, tmp_path, capsys):
     assert len(deeds) == 20
     reached = {point for point in POINTS for deed in deeds if point in deed and "not reached" not in deed}
     assert reached == set(POINTS), deeds
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_away_for_longer_than_a_source_may_be_silent_decides_the_same(long, capsys):
+    found = differences(long, "away")
+    with capsys.disabled():
+        print("\n" + "\n".join([long.report("away"), *found]))
+    assert found == []
+    assert long.of("away").conflicts == []
 
 
 @pytest.mark.slow

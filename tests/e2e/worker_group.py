@@ -41,13 +41,15 @@ def _die_with_parent() -> None:
 
 @dataclass
 class Fate:
-    """How a worker ends: at a named point (``point:n``), or ``after_s`` from being ready."""
+    """How a worker ends: at a named point (``point:n``), or ``after_s`` from being ready; it comes back after ``away_s``."""
 
     point: str | None = None
     after_s: float = 0.0
+    away_s: float = 0.0
 
     def __str__(self) -> str:
-        return self.point or f"{self.after_s:.2f} s after it was ready"
+        how = self.point or f"{self.after_s:.2f} s after it was ready"
+        return f"{how}, for {self.away_s:.0f} s" if self.away_s else how
 
 
 def fates(seed: int, kills: int) -> list[Fate]:
@@ -205,6 +207,7 @@ class WorkerGroup:
         try:
             for fate in drawn:
                 self._die(slot, self.start(slot, fate.point), fate)
+                time.sleep(fate.away_s)
             self.start(slot)
             self.await_ready(slot)
         except BaseException as failure:
