@@ -35,12 +35,6 @@ from streams.transport_raw import Run, raw_batch, take_plain, take_raw
 #: While fetched records wait for a full agent, look again after this long; aiokafka only wakes us for new ones.
 _LOOK_AGAIN_S = 0.005
 _WAIT_S = 0.25
-#: A worker that was busy between two polls gets batches that were gathered for half as long, up to the first of these: a batch
-#: of many costs little more than a batch of one. The second is how often there is a look; who comes back sooner than the
-#: third has only been waiting.
-_GATHER_S = 0.005
-_GATHER_STEP_S = 0.001
-_IDLE_S = 0.0002
 #: How often the group coordinator is asked for errors, and how long it may fail to join.
 _WATCH_S = 0.25
 _GIVE_UP_S = 60.0
@@ -60,8 +54,6 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         self.epoch_of: dict[TP, int] = {}
         #: aiokafka's assignment whose positions we have set; nothing is drained from any other.
         self.positioned: Any = None
-        #: When the last poll ended; until the next one begins the worker is busy.
-        self._polled = time.monotonic()
         #: What went wrong behind records that were delivered; the next poll raises it.
         self._owed: Exception | None = None
         #: Taken ahead of the next poll, of the partitions that the last one asked for.
@@ -225,14 +217,11 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
         self._busy.clear()
-        busy = time.monotonic() - self._polled
         active = None if active_partitions is None else Asked(active_partitions)
         drained = self._ahead.part(active)
         with consumer._fetcher._subscriptions.fetch_context():
             await self._first(consumer, active, timeout or 0.0, drained)
-            if busy >= _IDLE_S:
-                await self._gather(consumer, active, busy, drained)
-        self._polled, self._active = time.monotonic(), active_partitions
+        self._active = active_partitions
         self._busy.set()
         return self._batched(drained) if drained.records else None
 
@@ -260,7 +249,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 self._busy.clear()
 
     async def _first(self, consumer: Any, active: Any, timeout: float, drained: Drained) -> None:
-        """What is there, or comes within ``timeout`` seconds."""
+        """What is there, or comes within ``timeout`` seconds, behind what is drained already."""
         fetcher = consumer._fetcher
         deadline = time.monotonic() + timeout
         while True:
@@ -277,15 +266,6 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 waiter.cancel()
             else:
                 waiter.result()  # an authorization error of the coordinator
-
-    async def _gather(self, consumer: Any, active: Any, busy_s: float, drained: Drained) -> None:
-        """What comes within the time above, behind what is drained. Raises nothing: that would lose what is drained."""
-        until = time.monotonic() + min(busy_s / 2, _GATHER_S)
-        while drained.records and not drained.full and time.monotonic() < until:
-            await asyncio.sleep(_GATHER_STEP_S)
-            if consumer._closed or consumer._fetcher._closed:
-                return
-            self._take(consumer._fetcher, active, drained)
 
     def _take(self, fetcher: Any, active: Any, drained: Drained) -> None:
         """:meth:`_drain`; what it raises behind drained records is owed to the next poll, for they must be delivered first."""

@@ -226,6 +226,7 @@ class Worker:
             async for event in stream.noack().events():
                 try:
                     await self.shards.take(event)
+                    await asyncio.sleep(0)  # signals that have come meanwhile go before the next batch of readings
                 except asyncio.CancelledError:
                     raise
                 except Exception as error:

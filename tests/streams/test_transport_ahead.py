@@ -1,4 +1,4 @@
-"""What a poll brings: at once for a worker that waits, taken ahead and gathered for one that was busy, and never lost."""
+"""What a poll brings: what is there at once, with what was taken ahead while the worker was busy, and nothing lost."""
 
 from __future__ import annotations
 
@@ -71,42 +71,32 @@ class Thread(BatchConsumerThread):
         return drained
 
 
-def poll(thread: Thread, busy_s: float) -> list[int]:
-    async def once() -> Drained:
-        thread._polled = CLOCK.now - busy_s
-        drained: Drained = await thread._fetch_records(thread.aio, None, 1.0)
-        return drained
-
-    return list(asyncio.run(once()).records[A])
+def poll(thread: Thread) -> list[int]:
+    drained: Drained = asyncio.run(thread._fetch_records(thread.aio, None, 1.0))
+    return list(drained.records[A])
 
 
-def test_a_worker_that_waits_gets_what_is_there_at_once() -> None:
-    assert poll(Thread(), 0.0) == [0]
+def test_a_poll_brings_what_is_there_at_once() -> None:
+    assert poll(Thread()) == [0]
 
 
-def test_a_worker_that_was_busy_gets_what_comes_meanwhile_in_one_batch() -> None:
-    assert poll(Thread(), 0.004) == [0, 1, 2, 3]
-    assert poll(Thread(), 10.0) == [0, 1, 2, 3, 4, 5, 6]
-
-
-def test_nothing_more_is_gathered_once_a_batch_is_full() -> None:
-    assert poll(Thread(fills=3), 10.0) == [0, 1, 2]
-
-
-def test_what_is_drained_is_delivered_though_the_consumer_closes() -> None:
-    assert poll(Thread(closes_at=2), 10.0) == [0, 1]
-
-
-def test_what_is_drained_in_front_of_an_error_is_delivered_and_the_next_poll_raises_it() -> None:
-    thread = Thread(breaks_at=2)
-    assert poll(thread, 10.0) == [0, 1]
-    with pytest.raises(ValueError, match="broken"):
-        poll(thread, 10.0)
+def test_a_poll_waits_for_nothing_behind_what_was_taken_ahead() -> None:
+    thread = Thread()
+    thread._ahead.add(A, [-2, -1], 1)
+    assert poll(thread) == [-2, -1, 0]
 
 
 def test_an_error_with_nothing_in_front_of_it_is_raised_at_once() -> None:
     with pytest.raises(ValueError, match="broken"):
-        poll(Thread(breaks_at=0), 10.0)
+        poll(Thread(breaks_at=0))
+
+
+def test_what_was_taken_ahead_is_delivered_in_front_of_an_error_and_the_next_poll_raises_it() -> None:
+    thread = Thread(breaks_at=0)
+    thread._ahead.add(A, [-2, -1], 1)
+    assert poll(thread) == [-2, -1]
+    with pytest.raises(ValueError, match="broken"):
+        poll(thread)
 
 
 def polls(thread: Thread, *active: Any) -> list[dict[TP, list[Any]]]:
@@ -117,7 +107,7 @@ def polls(thread: Thread, *active: Any) -> list[dict[TP, list[Any]]]:
         ahead = asyncio.create_task(thread._take_ahead())
         found: list[Any] = []
         for asked in active:
-            thread._polled, until = CLOCK.now, thread.looks + 5
+            until = thread.looks + 5
             try:
                 drained = await thread._fetch_records(thread.aio, asked, 0.01)
                 found.append(dict(drained.records) if drained else {})
@@ -165,14 +155,13 @@ def test_a_partition_that_is_resumed_in_the_middle_of_a_poll_waits_for_the_next(
                 super()._drain(fetcher, asked, drained)
 
     thread = Resumed()
-    thread._polled = CLOCK.now
     thread._ahead.add(A, [-2, -1], 1)
     assert asyncio.run(thread._fetch_records(thread.aio, active, 0.01)) is None
     assert active == {A}
-    assert asyncio.run(thread._fetch_records(thread.aio, active, 0.01)).records[A][:3] == [-2, -1, 0]
+    assert asyncio.run(thread._fetch_records(thread.aio, active, 0.01)).records[A] == [-2, -1, 0]
 
 
-def test_a_partition_that_is_paused_gives_nothing_more_to_a_poll_nor_ahead_of_the_next() -> None:
+def test_of_a_partition_that_is_paused_nothing_more_is_taken_ahead() -> None:
     active = {A}
     asked: list[set[TP]] = []
 
@@ -182,11 +171,8 @@ def test_a_partition_that_is_paused_gives_nothing_more_to_a_poll_nor_ahead_of_th
             super()._drain(fetcher, asked_for, drained)
             active.clear()
 
-    thread = Paused()
-    thread._polled = CLOCK.now - 0.004
-    asyncio.run(thread._fetch_records(thread.aio, active, 0.01))
+    polls(Paused(), active)
     assert asked[:2] == [{A}, set()]
-    assert thread._active == set()
 
 
 def test_what_was_taken_ahead_ends_with_its_assignment() -> None:
