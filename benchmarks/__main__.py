@@ -38,7 +38,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (%(default)s)")
     parser.add_argument("--rate", type=int, default=2_000, help="readings a second of the latency run (%(default)s)")
     parser.add_argument("--opens", type=int, default=20, help="incidents a second of the latency run (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of the latency run (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=25.0, help="length of a round of the latency run (%(default)s)")
     peers.option(parser)
     output_options(parser)
     given = parser.parse_args(words)
@@ -96,7 +96,17 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], list[Table]]:
             )
     if "latency" in wanted:
         brokers = latency_brokers(not missing)
-        tables.append(latency.measure(brokers, reader, rate=given.rate, opens=given.opens, seconds=given.seconds, tell=tell))
+        tables.append(
+            latency.measure(
+                brokers,
+                reader,
+                rate=given.rate,
+                opens=given.opens,
+                seconds=given.seconds,
+                rounds=given.rounds,
+                tell=tell,
+            )
+        )
     if "fences" in wanted:
         machine.pin(reader)
         few = given.quick

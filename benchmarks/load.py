@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.latency import Beside, cells, worker
+from benchmarks.latency import Beside, worker
 from benchmarks.load_feed import Size, assets
 from benchmarks.load_watch import Account, Sample, Watch, account, slope, told
 from benchmarks.servers import Broker, why_no_apache
@@ -226,9 +226,9 @@ def _plain(seen: Seen) -> list[list[str]]:
     grows = slope(at, memory)
     grown = grows * (at[-1] - at[0]) / memory[-1]
     busy = (samples[-1].cpu_s - samples[0].cpu_s) / (at[-1] - at[0])
-    p50, _, p99, p999, worst, count = cells(seen.alerts) if seen.alerts else ["–"] * 6
-    soon = bool(seen.alerts) and float(np.percentile(seen.alerts, 99)) < GOAL_P99_MS
-    alerts = f"{p50} / {p99} / {p999} / {worst} ms of {count}"
+    p50, p99, p999, worst = np.percentile(seen.alerts, (50, 99, 99.9, 100)) if seen.alerts else [float("inf")] * 4
+    soon = p99 < GOAL_P99_MS
+    alerts = f"{p50:,.0f} / {p99:,.0f} / {p999:,.0f} / {worst:,.0f} ms of {len(seen.alerts):,}"
     resident = f"{memory[0] / 1e6:,.0f} MB, {memory[-1] / 1e6:,.0f} MB"
     slopes = f"{grows * 3600 / 1e6:+,.0f} MB/h ({grown:+.1%} in all)"
     begun = "not in time" if seen.begun_s is None else f"{seen.begun_s:.0f} s"

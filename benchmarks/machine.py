@@ -33,6 +33,24 @@ def load() -> str:
     return ", ".join(f"{value:.2f}" for value in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
 
 
+def times() -> tuple[int, int]:
+    """(taken away, all) processor time since the system began, in its ticks: what a virtual machine's host gave to others."""
+    try:
+        fields = [int(field) for field in Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]]
+    except OSError:
+        return 0, 0
+    return fields[7], sum(fields)
+
+
+def taken_away(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """Share of the processor time between two :func:`times` that the host gave to others.
+
+    >>> taken_away((10, 1000), (20, 1200))
+    0.05
+    """
+    return (after[0] - before[0]) / max(1, after[1] - before[1])
+
+
 def pin(wanted: Iterable[int]) -> None:
     """Keep the calling thread, and all threads and processes it starts from now on, on these cores; where that can be done."""
     chosen = set(wanted)

@@ -56,12 +56,12 @@ def test_the_loop_by_hand_raises_the_alarms_of_our_agent(runs):
 
 
 def test_every_well_that_crossed_became_one_incident(told):
-    alerts = told[1]["figures"]["embedded"]["alerts"]
+    alerts = told[1]["figures"]["embedded"][0]["alerts"]
     assert alerts["opened"] == alerts["decided"] == len(alerts["seen"]) > 0
 
 
 def test_every_record_passed_both_relays(told):
-    hops = told[1]["figures"]["embedded"]["hops"]
+    hops = told[1]["figures"]["embedded"][0]["hops"]
     assert hops["relayed"] == hops["sent"] == 600
 
 
