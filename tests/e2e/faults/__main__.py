@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tests.e2e import apache_kafka
 from tests.e2e.faults import needs, table
-from tests.e2e.faults.lab import Lab, Outcome
-from tests.e2e.faults.scenarios import BY_NAME, SCENARIOS, Scenario
+from tests.e2e.faults.lab import ALONE, CHAINED, Lab, Outcome, Pace
+from tests.e2e.faults.scenarios import BY_NAME, CHAINS, SCENARIOS, Chain, Scenario
 from tests.e2e.worker_group import ROOT
 
 RESULTS = ROOT / "var" / "faults" / "results.jsonl"
@@ -38,61 +38,71 @@ def main() -> int:
     results.parent.mkdir(parents=True, exist_ok=True)
     if not arguments.keep:
         results.unlink(missing_ok=True)
-    chosen = [scenario for scenario in SCENARIOS if not arguments.only or scenario.name in arguments.only]
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
     failed = False
-    for nodes in (1, 3):
-        together = [scenario for scenario in chosen if scenario.nodes == nodes and not _elsewhere(scenario)]
-        failed |= bool(together) and _all(together, nodes, arguments.times, seed, results)
-    for scenario in filter(_elsewhere, chosen):
-        failed |= in_a_namespace(scenario, arguments.times, seed, arguments.results)
+    for chain, pace, times in _asked(arguments.only, arguments.times):
+        if _elsewhere(chain):
+            failed |= in_a_namespace(chain.links[0], times, seed, results)
+        else:
+            failed |= _strike(chain, pace, times, seed, results)
     if arguments.write:
         table.write(PAGE, table.read(results))
     print(table.table(table.read(results)))
     return 1 if failed else 0
 
 
-def _elsewhere(scenario: Scenario) -> bool:
-    return "namespace" in scenario.needs and not os.environ.get("CITYWATCH_FAULTS_ALONE")
+def _asked(only: list[str], times: int) -> list[tuple[Chain, Pace, int]]:
+    """Faults that are named alone, one by one; else every chain, and each deliberate mistake a quarter as often."""
+    if only:
+        return [(Chain((BY_NAME[name],)), ALONE, times) for name in only]
+    mistakes = [Chain((scenario,)) for scenario in SCENARIOS if scenario.seen]
+    return [(chain, CHAINED, times) for chain in CHAINS] + [(chain, ALONE, max(1, times // 4)) for chain in mistakes]
 
 
-def _all(scenarios: list[Scenario], nodes: int, times: int, seed: int, results: Path) -> bool:
-    """Whether any failed."""
+def _elsewhere(chain: Chain) -> bool:
+    return "namespace" in chain.needs and not os.environ.get("CITYWATCH_FAULTS_ALONE")
+
+
+def _strike(chain: Chain, pace: Pace, times: int, seed: int, results: Path) -> bool:
+    """Whether any run failed."""
+    missing = {need: why for need in chain.needs if (why := needs.CHECKS[need]()) is not None}
+    possible = chain.without(missing)
+    for link in chain.links:
+        if link not in possible.links:
+            print(f"{link.name}: left out, {next(missing[need] for need in link.needs if need in missing)}", flush=True)
+    if not possible.links:
+        return False
     failed = False
     with tempfile.TemporaryDirectory(prefix="citywatch-faults-", ignore_cleanup_errors=True) as folder:
-        lab = Lab(nodes, Path(folder))
+        lab = Lab(possible.nodes, Path(folder))
         try:
-            for scenario in scenarios:
-                missing = [why for need in scenario.needs if (why := needs.CHECKS[need]()) is not None]
-                if missing:
-                    print(f"{scenario.name}: left out, {missing[0]}", flush=True)
-                    continue
-                for number in range(times):
-                    failed |= not _once(lab, scenario, seed + number, results)
+            for number in range(times):
+                failed |= not _once(lab, possible, pace, seed + number, results)
         finally:
             lab.close()
     return failed
 
 
-def _once(lab: Lab, scenario: Scenario, seed: int, results: Path) -> bool:
-    print(f"{scenario.name} seed {seed}: {scenario.what}", flush=True)
+def _once(lab: Lab, chain: Chain, pace: Pace, seed: int, results: Path) -> bool:
+    print(f"{chain.name} seed {seed}: {'; '.join(link.what for link in chain.links)}", flush=True)
     try:
-        outcome = lab.run(scenario, seed)
+        outcome = lab.run(chain, seed, pace)
     except Exception:
         traceback.print_exc()
         return False
     with results.open("a") as file:
         file.write(outcome.line() + "\n")
     _tell(outcome)
-    return outcome.passed != scenario.seen
+    return outcome.passed != chain.links[0].seen
 
 
 def _tell(outcome: Outcome) -> None:
+    for one in outcome.struck:
+        print(f"  {one.scenario}: {one.proof}; recovered in {one.recovery_s:.1f} s", flush=True)
     verdict = outcome.verdict
     print(
-        f"  {outcome.proof}\n  {outcome.records} records, {verdict.expected} revisions expected, {verdict.missing} missing, "
-        f"{verdict.second_ids} second ids, {verdict.second_bodies} second bodies, {verdict.went_back} marks that fell; "
-        f"recovered in {outcome.recovery_s:.1f} s",
+        f"  {outcome.records} records, {verdict.expected} revisions expected, {verdict.missing} missing, "
+        f"{verdict.second_ids} second ids, {verdict.second_bodies} second bodies, {verdict.went_back} marks that fell",
         flush=True,
     )
     for line in verdict.details[:5]:

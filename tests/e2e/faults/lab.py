@@ -24,7 +24,7 @@ from tests.e2e.apache_kafka import ApacheKafka
 from tests.e2e.faults import injuries, needs
 from tests.e2e.faults.judge import Marks, Verdict, compare, heads_that_fell
 from tests.e2e.faults.patient import LabRedis, Patient
-from tests.e2e.faults.scenarios import Chain, Scenario
+from tests.e2e.faults.scenarios import Chain
 from tests.e2e.mirrored_logs import PROGRESS_MS, Told, feed_all, make_topics, settled
 from tests.e2e.test_kill_nine import small_city
 from tests.e2e.worker_group import ROOT, WorkerGroup
@@ -47,26 +47,11 @@ class Pace:
     room_mb: int = 24
 
 
+#: Of a fault that is run alone.
+ALONE = Pace()
 #: For faults that follow each other for minutes. A hundred records a second keep a slow core busy by themselves; and in minutes
 #: the append-only file of checkpoints grows to twice the 64 MB at which Redis first writes it anew.
 CHAINED = Pace(every_s=1.5, begun=30, before_s=(1.5, 3.0), sensors=300, room_mb=512)
-
-
-@dataclass
-class Outcome:
-    scenario: str
-    seed: int
-    records: int
-    verdict: Verdict
-    recovery_s: float
-    proof: str
-
-    @property
-    def passed(self) -> bool:
-        return self.verdict.clean and self.verdict.expected > 0
-
-    def line(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
 
 
 @dataclass
@@ -79,7 +64,9 @@ class Struck:
 
 
 @dataclass
-class ChainOutcome:
+class Outcome:
+    """Of a chain of faults, or of one alone: judged once, at the end."""
+
     seed: int
     records: int
     verdict: Verdict
@@ -88,6 +75,9 @@ class ChainOutcome:
     @property
     def passed(self) -> bool:
         return self.verdict.clean and self.verdict.expected > 0
+
+    def line(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
 
 
 class Lab:
@@ -101,18 +91,13 @@ class Lab:
     def close(self) -> None:
         self.kafka.close()
 
-    def run(self, scenario: Scenario, seed: int) -> Outcome:
-        done = self.run_chain(Chain((scenario,)), seed, Pace())
-        (struck,) = done.struck
-        return Outcome(scenario.name, seed, done.records, done.verdict, struck.recovery_s, struck.proof)
-
-    def run_chain(self, chain: Chain, seed: int, pace: Pace = CHAINED) -> ChainOutcome:
+    def run(self, chain: Chain, seed: int, pace: Pace = CHAINED) -> Outcome:
         folder = self.folder / f"{chain.links[0].name}-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             return self._run(chain, seed, pace, folder, stack)
 
-    def _run(self, chain: Chain, seed: int, pace: Pace, folder: Path, stack: contextlib.ExitStack) -> ChainOutcome:
+    def _run(self, chain: Chain, seed: int, pace: Pace, folder: Path, stack: contextlib.ExitStack) -> Outcome:
         broker = self.kafka.bootstrap
         stamp = f"f{time.time_ns() // 1_000_000 % 10**9}"
         redis = self._redis(chain, pace, folder, stack)
@@ -170,7 +155,7 @@ class Lab:
             verdict = self._verified(struck, told[struck.prefix], folder)
         verdict.went_back = len(fell)
         verdict.details += fell
-        return ChainOutcome(seed, records, verdict, done)
+        return Outcome(seed, records, verdict, done)
 
     def _strike(self, chain: Chain, patient: Patient, pace: Pace, marks: Marks | None) -> tuple[list[Struck], list[str]]:
         """One fault after the other. The checkpoints are watched until one of them sets the store back: what fell till then."""

@@ -20,7 +20,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def table(outcomes: Iterable[Mapping[str, Any]]) -> str:
-    """Markdown: faults in the order of the scenarios, then the deliberate mistakes and how often they were seen."""
+    """Markdown: faults in the order of the scenarios, then the deliberate mistakes and how often they were seen.
+
+    What a run counted stands in the row of each fault that befell it.
+    """
     held = list(outcomes)
     rows = [
         "| fault | times | records in | revisions expected | missing | second ids | second bodies | marks that fell "
@@ -29,16 +32,17 @@ def table(outcomes: Iterable[Mapping[str, Any]]) -> str:
     ]
     mistakes: list[str] = []
     for scenario in SCENARIOS:
-        mine = [one for one in held if one["scenario"] == scenario.name]
+        mine = [(one, fault) for one in held for fault in one["struck"] if fault["scenario"] == scenario.name]
         if not mine:
             continue
+        verdicts = [one["verdict"] for one, _ in mine]
         if scenario.seen:
-            seen = sum(any(one["verdict"][count] for count in _COUNTS) for one in mine)
+            seen = sum(any(verdict[count] for count in _COUNTS) for verdict in verdicts)
             mistakes.append(f"| {scenario.what} | {len(mine)} | {seen} |")
             continue
-        sums = [sum(one["verdict"][count] for one in mine) for count in ("expected", *_COUNTS)]
-        times = [one["recovery_s"] for one in mine]
-        cells = [scenario.what, len(mine), sum(one["records"] for one in mine), *sums]
+        sums = [sum(verdict[count] for verdict in verdicts) for count in ("expected", *_COUNTS)]
+        times = [fault["recovery_s"] for _, fault in mine]
+        cells = [scenario.what, len(mine), sum(one["records"] for one, _ in mine), *sums]
         cells += [f"{statistics.median(times):.1f} s", f"{max(times):.1f} s"]
         rows.append(f"| {' | '.join(map(str, cells))} |")
     if mistakes:

@@ -55,14 +55,13 @@ def test_what_a_struck_log_has_otherwise_is_counted(struck, seen):
 def test_a_run_that_compared_nothing_has_not_passed():
     from tests.e2e.faults.lab import Outcome
 
-    assert not Outcome("zombie", 1, 100, Verdict(), 1.0, "").passed
+    assert not Outcome(1, 100, Verdict(), []).passed
 
 
 def outcome(name: str, recovery_s: float = 1.0, **verdict: int) -> dict:
     return {
-        "scenario": name,
+        "struck": [{"scenario": one, "recovery_s": recovery_s, "proof": ""} for one in name.split("+")],
         "records": 10,
-        "recovery_s": recovery_s,
         "verdict": msgspec.to_builtins(Verdict(expected=5, **verdict)),
     }
 
@@ -70,6 +69,12 @@ def outcome(name: str, recovery_s: float = 1.0, **verdict: int) -> dict:
 def test_the_table_sums_runs_and_gives_median_and_worst():
     text = table.table([outcome("zombie", 1.0), outcome("zombie", 4.0, missing=2), outcome("zombie", 2.0)])
     assert f"| {BY_NAME['zombie'].what} | 3 | 30 | 15 | 2 | 0 | 0 | 0 | 2.0 s | 4.0 s |" in text
+
+
+def test_what_a_chain_of_faults_lost_stands_in_the_row_of_each():
+    text = table.table([outcome("zombie+kill-all", 3.0, missing=1), outcome("kill-all", 1.0)])
+    assert f"| {BY_NAME['zombie'].what} | 1 | 10 | 5 | 1 | 0 | 0 | 0 | 3.0 s | 3.0 s |" in text
+    assert f"| {BY_NAME['kill-all'].what} | 2 | 20 | 10 | 1 | 0 | 0 | 0 | 2.0 s | 3.0 s |" in text
 
 
 def test_deliberate_mistakes_have_a_table_of_their_own():
