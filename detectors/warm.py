@@ -7,6 +7,8 @@ or before a worker asks for partitions than in the middle of a stream.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,10 +25,27 @@ from streams.spellings import warm as warm_spellings
 GIVEN: dict[str, dict[str, Any]] = {"rate_of_change": {"window_s": 3600.0}}
 
 
-def warm() -> list[str]:
-    """Names of the detectors whose loops are compiled now; none where nothing can be compiled."""
+#: Reading the cache takes less; who waits longer is told why.
+PATIENCE_S = 3.0
+
+
+def warm(tell: Callable[[str], None] | None = None, patience_s: float = PATIENCE_S) -> list[str]:
+    """Names of the detectors whose loops are compiled now; none where nothing can be compiled. ``tell`` is called from another
+    thread, once, where it takes longer than ``patience_s``."""
     if not AVAILABLE:
         return []
+    if tell is None:
+        return _warm()
+    telling = threading.Timer(patience_s, tell, ["the detectors' loops are being compiled, which is done once an installation"])
+    telling.daemon = True
+    telling.start()
+    try:
+        return _warm()
+    finally:
+        telling.cancel()
+
+
+def _warm() -> list[str]:
     names = sorted(name for name, kind in registered().items() if kind.compiled)
     for name in names:
         kind = registered()[name]

@@ -67,7 +67,7 @@ def run_worker(settings: Settings, *, ready: Callable[[int], None] | None = None
     """
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("citywatch.librdkafka").setLevel(logging.ERROR)
-    warm()
+    warm(log.info)
     return asyncio.run(_main(settings, ready))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import msgspec
 import pytest
 
+from detectors import warm as warming
 from detectors.base import registered
 from detectors.warm import warm
 from streams import compiled
@@ -67,3 +69,19 @@ def test_a_stage_asks_for_nothing_else(made: set[str]) -> None:
     feed.to = here
     feed(*(ch4(1200.0 + i, 1.5, f"G-{i % 6}") for i in range(60)))  # so many are scanned
     assert not _made() - made
+
+
+def test_who_waits_for_the_compiler_is_told_why_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warming, "AVAILABLE", True)
+    said: list[str] = []
+    told = threading.Event()
+
+    def tell(words: str) -> None:
+        said.append(words)
+        told.set()
+
+    monkeypatch.setattr(warming, "_warm", lambda: [str(told.wait(10))])
+    assert warming.warm(tell, patience_s=0.001) == ["True"]
+    assert said == ["the detectors' loops are being compiled, which is done once an installation"]
+    monkeypatch.setattr(warming, "_warm", list)
+    assert (warming.warm(tell, patience_s=60.0), len(said)) == ([], 1)
