@@ -101,23 +101,31 @@ class Silence(Detector[SilenceParams]):
         self._facts.grow(size)
 
     def changed(self, slots: Sequence[int]) -> None:
-        for slot in slots:
-            series = self.series[slot]
-            self._facts["named"][slot] = series.report_after_s is not None or series.interval_s is not None
-            after = series.report_after_s
-            if after is None and series.interval_s is not None and series.metric not in self.params.eventful:
-                after = self.params.factor * series.interval_s
-            state = self.state
-            told = 0 if after is None or not 0 < after < 1e9 else max(round(after * 1000), 1)
-            if told == 0 and state["rows"][slot] and self.params.learn:
-                told = int(self._learned(np.array([slot], dtype=np.int32))[0])
-            state["after"][slot] = told
-            self._take_part(slot, series, told)
-            last = int(state["last"][slot])
-            state["next"][slot] = last + told if told and last != NEVER else FOREVER
-            state["waits"][slot] = bool(told) and last == NEVER and series.registered
-            self._waiting |= bool(state["waits"][slot])
-            self._due = min(self._due, int(state["next"][slot]))
+        which = np.asarray(slots, dtype=np.int32)
+        facts = [self.series[slot] for slot in slots]
+        state, rows = self.state, self.state["rows"][which].tolist()
+        told = [self._by_registry(series) for series in facts]
+        if self.params.learn:
+            for place, count in enumerate(rows):
+                if count and told[place] == 0:
+                    told[place] = int(self._learned(which[place : place + 1])[0])
+        for slot, series, ms in zip(slots, facts, told, strict=True):
+            self._take_part(slot, series, ms)
+        after, last = np.array(told, dtype=np.int64), state["last"][which]
+        self._facts["named"][which] = [one.report_after_s is not None or one.interval_s is not None for one in facts]
+        state["after"][which] = after
+        state["next"][which] = due = np.where((after > 0) & (last != NEVER), last + after, FOREVER)
+        registered = np.array([one.registered for one in facts], dtype=np.bool_)
+        state["waits"][which] = waits = (after > 0) & (last == NEVER) & registered
+        self._waiting |= bool(waits.any())
+        self._due = min(self._due, int(due.min(initial=FOREVER)))
+
+    def _by_registry(self, series: Series) -> int:
+        """Silence to report (ms) by the registry; 0 where it says nothing of it."""
+        after = series.report_after_s
+        if after is None and series.interval_s is not None and series.metric not in self.params.eventful:
+            after = self.params.factor * series.interval_s
+        return 0 if after is None or not 0 < after < 1e9 else max(round(after * 1000), 1)
 
     def _take_part(self, slot: int, series: Series, after: int) -> None:
         every = series.interval_s if series.interval_s is not None else after / 1000.0 / self.params.factor

@@ -149,6 +149,8 @@ class Registry:
 
     def assets(self, kind: str | None = None, ts: int | None = None) -> list[Facts]:
         """Facts of all assets (of a kind), in order of id."""
+        if ts is None and kind is not None:
+            return list(self._last_of_kind.get(kind, ()))
         return [f for asset_id in self._ordered if (f := self._when(asset_id, ts)) and (kind is None or f.kind == kind)]
 
     def near(
@@ -206,8 +208,23 @@ class Registry:
             yield encode(self._assets[asset_id])
 
     @cached_property
+    def dates(self) -> list[int]:
+        """All times (ms) at which the facts of any asset change by date, ascending."""
+        every = (facts for periods in self._facts.values() for facts in periods)
+        return sorted({date for facts in every for date in (facts.valid_from, facts.valid_to) if date is not None})
+
+    @cached_property
     def _ordered(self) -> list[str]:
         return sorted(self._assets)
+
+    @cached_property
+    def _last_of_kind(self) -> dict[str, list[Facts]]:
+        """Every partition's stage asks for those with fences: one pass over the registry is enough for all of them."""
+        found: dict[str, list[Facts]] = {}
+        for asset_id in self._ordered:
+            if (facts := self.latest(asset_id)) is not None:
+                found.setdefault(facts.kind, []).append(facts)
+        return found
 
     def _when(self, asset_id: str, ts: int | None) -> Facts | None:
         return self.latest(asset_id) if ts is None else self.at(asset_id, ts)

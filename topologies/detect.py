@@ -393,7 +393,5 @@ class DetectStage:
             state = saved["rules"].get(runner.state_key)
             if state is not None:
                 runner.restore(state, stage.shard.facts)
-        for slot in stage.shard.live():
-            series = stage.shard.facts[slot]
-            stage.watched.note(slot, series)
+        stage.watched.note(stage.shard.facts, stage.shard.live())
         return stage

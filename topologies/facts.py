@@ -87,20 +87,13 @@ def partition_key(facts: Facts) -> str:
 
 def next_boundary(registry: Registry, entity: str, now: int) -> int:
     """The next time (ms) after ``now`` at which the facts of an asset change by date."""
-    dates = [
-        date
-        for period in registry.periods(entity)
-        for date in (period.valid_from, period.valid_to)
-        if date is not None and date > now
-    ]
-    return min(dates, default=_FOREVER)
-
-
-def dates_of(registry: Registry) -> list[int]:
-    """All times (ms) at which the facts of any asset change by date, ascending."""
-    periods = (period for facts in registry.assets() for period in registry.periods(facts.asset_id))
-    dates = {date for period in periods for date in (period.valid_from, period.valid_to) if date is not None}
-    return sorted(dates)
+    found = _FOREVER
+    for period in registry.periods(entity):
+        if now < period.valid_from < found:
+            found = period.valid_from
+        if period.valid_to is not None and now < period.valid_to < found:
+            found = period.valid_to
+    return found
 
 
 def state_columns(fields: RowFields) -> dict[str, Float64]:

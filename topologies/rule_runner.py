@@ -54,7 +54,7 @@ class RuleRunner:
         self.alarm = Alarm.of(rule, self.ladder)
         #: Shard slot -> own slot, −1 where the rule does not watch the series.
         self.local: Int32 = np.full(0, -1, dtype=np.int32)
-        self._shard_slot: list[int] = []
+        self.shard_slot: list[int] = []
         self._free: list[int] = []
         self._own: dict[int, str] = {}
         self._unheard: set[int] = set()
@@ -97,12 +97,12 @@ class RuleRunner:
             if self._free:
                 own = self._free.pop()
                 self.series[own] = series
-                self._shard_slot[own] = slot
+                self.shard_slot[own] = slot
                 self.ladder.changed([own])
             else:
                 own = len(self.series)
                 self.series.append(series)
-                self._shard_slot.append(slot)
+                self.shard_slot.append(slot)
                 self.detector.grow(own + 1)
                 self.alarm.grow(own + 1)
             self.local[slot] = own
@@ -130,7 +130,7 @@ class RuleRunner:
         self._unheard.discard(own)
         self._position.pop(own, None)
         self.local[slot] = -1
-        self._shard_slot[own] = -1
+        self.shard_slot[own] = -1
         self.series[own] = Series("")
         self._free.append(own)
 
@@ -353,7 +353,7 @@ class RuleRunner:
     def snapshot(self) -> dict[str, Any]:
         positions = sorted(self._position.items())
         return {
-            "shard_slot": np.array(self._shard_slot, dtype=np.int32),
+            "shard_slot": np.array(self.shard_slot, dtype=np.int32),
             "free": np.array(self._free, dtype=np.int32),
             "own_slot": np.array(sorted(self._own), dtype=np.int32),
             "own_id": [self._own[slot] for slot in sorted(self._own)],
@@ -368,7 +368,7 @@ class RuleRunner:
         """Take a snapshot back; ``facts`` are those of the shard's slots now."""
         shard_slots = [int(slot) for slot in saved["shard_slot"]]
         self.series.extend(facts[slot] if slot >= 0 else Series("") for slot in shard_slots)
-        self._shard_slot = shard_slots
+        self.shard_slot = shard_slots
         self._free = [int(slot) for slot in saved["free"]]
         self.local = np.full(max(64, len(facts)), -1, dtype=np.int32)
         for own, slot in enumerate(shard_slots):

@@ -24,7 +24,7 @@ from streams.partitioner import partition_of
 from streams.records import DeadLetter, Quarantined
 from streams.registry import Registry
 from streams.series import SeriesIndex, grown
-from topologies.facts import ASSET_KIND, dates_of, next_boundary, partition_key, series_of, state_columns
+from topologies.facts import ASSET_KIND, next_boundary, partition_key, series_of, state_columns
 from topologies.regroup import Groups
 from topologies.settings_stages import DetectSettings
 from topologies.signs_of_life import signs_of_life
@@ -57,7 +57,7 @@ class Shard:
     ) -> None:
         self.stream, self.partition, self.settings = stream, partition, settings
         self.registry = registry
-        self._dates = dates_of(registry)
+        self._dates = registry.dates
         self.gate = Gate(stream, registry, gate)
         self.index: SeriesIndex = SeriesIndex() if stream == "group" else self.gate.series
         self.facts: list[Series] = []
@@ -194,17 +194,23 @@ class Shard:
 
     def _resolve(self, slot: int, now: int) -> bool:
         """Facts that hold now; True where they are other ones than before."""
+        before = self.facts[slot]
+        self._sweep_due = min(self._sweep_due, self._look_up(slot, now))
+        return self.facts[slot] != before
+
+    def _look_up(self, slot: int, now: int) -> int:
+        """Take the facts that hold at ``now``; when they end."""
         key = self.index.key(slot)
         assert key is not None
-        series = series_of(self.stream, key, self._kinds.get(slot), self.registry, now)
+        self.facts[slot] = series = series_of(self.stream, key, self._kinds.get(slot), self.registry, now)
         self._boundary[slot] = boundary = next_boundary(self.registry, key[0], now)
-        self._sweep_due = min(self._sweep_due, boundary)
-        after = series.report_after_s or (3.0 * series.interval_s if series.interval_s else 0.0)
-        self._after[slot] = round(min(after, 1e9) * 1000) if series.registered and after > 0 else 0
+        if series.registered:
+            after = series.report_after_s or (3.0 * series.interval_s if series.interval_s else 0.0)
+            self._after[slot] = round(min(after, 1e9) * 1000) if after > 0 else 0
+        else:
+            self._after[slot] = 0
         self.groups.set(slot, series.group if self.stream == "sensor" else None)
-        changed = series != self.facts[slot]
-        self.facts[slot] = series
-        return changed
+        return boundary
 
     def expect(self, now: int) -> None:
         """Slots for registered entities whose records come to this partition, so that one never heard is missed (D9)."""
@@ -223,7 +229,7 @@ class Shard:
     def switch(self, registry: Registry, now: int, started: bool) -> list[int]:
         """Another registry; returns the slots whose facts are other ones (new slots are :meth:`fresh`)."""
         self.registry = registry
-        self._dates = dates_of(registry)
+        self._dates = registry.dates
         self.gate.switch(registry)
         self._sweep_due = _FOREVER
         changed = [slot for slot in self.live() if self._resolve(slot, now)]
@@ -330,12 +336,13 @@ class Shard:
         self._mark.restore(saved["mark"])
         self._kinds = dict(zip((int(slot) for slot in saved["kind_slot"]), saved["kind"], strict=True))
         size = len(saved["heard"])
-        self.facts = [Series("", stream=self.stream) for _ in range(size)]
+        self.facts = [Series("", stream=self.stream)] * size
         self._heard = np.array(saved["heard"], dtype=np.int64)
         self._after = np.zeros(size, dtype=np.int64)
         self._boundary = np.full(size, _FOREVER, dtype=np.int64)
+        # Facts are followed at sweeps: what has changed since the last one is taken up at the next, as without a restart.
+        times = np.minimum(now, np.asarray(saved["resolved"], dtype=np.int64) - 1).tolist()
         for slot in self.live():
-            # Facts are followed at sweeps: what has changed since the last one is taken up at the next, as without a restart.
-            self._resolve(slot, min(now, int(saved["resolved"][slot]) - 1))
+            self._look_up(slot, times[slot])
         self._sweep_due = int(saved["sweep_due"])
         self._newest = int(saved["newest"])

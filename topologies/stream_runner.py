@@ -34,7 +34,7 @@ class StreamRunner(RuleRunner):
         self.stream = stream
         self._step = -1
         self.series.append(Series(context.topic, stream=stream))
-        self._shard_slot.append(-1)
+        self.shard_slot.append(-1)
         self.detector.grow(1)
         self.alarm.grow(1)
 

@@ -6,7 +6,7 @@ absent are not even asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -64,17 +64,24 @@ class Watched:
         """Places of the rules that watch the slot now."""
         return self._sets[self._set_of[slot]] if slot < len(self._set_of) else ()
 
-    def note(self, slot: int, series: Series) -> None:
-        """After a restore: rules that know the slot keep it as it is, the others it concerns are shown it."""
-        wanted = self._matching(series)
-        self._set(
-            slot,
-            tuple(
-                runner.place
-                for runner in self.runners
-                if runner.watched(slot) or (runner.place in wanted and runner.watch(slot, series, first_row=False))
-            ),
-        )
+    def note(self, facts: Sequence[Series], live: Iterable[int]) -> None:
+        """After a restore: rules that know a slot keep it as it is, the others it concerns are shown it."""
+        held: list[tuple[int, ...]] = [()] * len(facts)
+        for runner in self.runners:
+            with_it: dict[tuple[int, ...], tuple[int, ...]] = {}
+            for slot in runner.shard_slot:
+                if slot >= 0:
+                    without = held[slot]
+                    if without not in with_it:
+                        with_it[without] = (*without, runner.place)
+                    held[slot] = with_it[without]
+        for slot in live:
+            known, series = held[slot], facts[slot]
+            new = [place for place in self._matching(series) if place not in known]
+            if new:
+                watching = (place for place in new if self._by_place[place].watch(slot, series, first_row=False))
+                known = tuple(sorted((*known, *watching)))
+            self._set(slot, known)
 
     def leave(self, slot: int) -> list[RuleRunner]:
         """The shard forgets the slot; returns the rules that watch it."""

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from detectors.base import Series
+from detectors.silence import NEVER, Silence, SilenceParams
 from tests.detectors.one_series import OneSeries
 
 HEARD = Series("s", "m", registered=True, interval_s=60.0, report_after_s=200.0)
@@ -110,3 +114,33 @@ def test_a_row_long_on_its_way_does_not_end_a_silence() -> None:
 def test_a_device_whose_clock_is_slow_is_heard_with_every_row() -> None:
     detector = OneSeries("silence", HEARD)
     assert [detector.row(1.0, t, arrives_s=t + 7200).measure.tolist() for t in (0, 60, 120)] == [[0.0]] * 3
+
+
+FACTS = st.builds(
+    Series,
+    st.just("s"),
+    st.sampled_from(["m", "door"]),
+    registered=st.booleans(),
+    gateway=st.sampled_from([None, "g", "h"]),
+    interval_s=st.sampled_from([None, 0.0, 1e-9, 60.0, 3600.0, 1e12]),
+    report_after_s=st.sampled_from([None, 0.0, 200.0, 1e10]),
+)
+
+
+@given(st.lists(st.tuples(FACTS, st.booleans(), st.integers(0, 30)), min_size=1, max_size=12), st.booleans())
+def test_facts_of_many_series_are_taken_as_one_by_one(drawn: list[tuple[Series, bool, int]], learn: bool) -> None:
+    def after(at_once: bool) -> tuple[dict[str, list[object]], int | None, list[list[int]]]:
+        params = SilenceParams(learn=learn, learn_rows=5, eventful=("door",), needed=3)
+        detector = Silence(params, [series for series, _, _ in drawn])
+        detector.grow(len(drawn))
+        for slot, (_, heard, rows) in enumerate(drawn):
+            detector.state["last"][slot] = 1_000 * slot if heard else NEVER
+            detector.state["rows"][slot] = rows if heard else 0
+            detector.state["interval"][slot] = 5.0 + slot
+        slots = list(range(len(drawn)))
+        for some in [slots] if at_once else [[slot] for slot in slots]:
+            detector.changed(some)
+        held = {name: detector.state[name][: len(drawn)].tolist() for name in ("after", "next", "waits", "every")}
+        return held, detector.due(), [detector._gateways.members(name) for name in ("g", "h")]
+
+    assert after(at_once=True) == after(at_once=False)
