@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,11 +13,13 @@ from streams.commands import describe
 from streams.errors import Mend
 from streams.kafka import LogReader, Producer, check_broker
 from streams.topics import topic_name
-from topologies.checkpoints import StoreAway
+from topologies.checkpoints import CheckpointStore, ShardKey, StoreAway
 from topologies.incident_commands import live
 from topologies.settings import Settings
 from topologies.worker_clock import elapsed_s, wall_ms
 from topologies.worker_versions import STAGE
+
+_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def _topic_store(settings: Settings) -> list[Finding]:
     name = topic_name("checkpoints", settings.topic_prefix)
     store = store_of(settings)
     try:
-        held = [key for key in store.keys() if key.stage != STAGE]  # noqa: SIM118  not a dict's
+        held = [key for key in _asked_twice(store) if key.stage != STAGE]
     except StoreAway as error:
         return [Finding("store", "fault", f"{error}; start Kafka or mend CITYWATCH_BROKER")]
     finally:
@@ -124,6 +127,15 @@ def _topic_store(settings: Settings) -> list[Finding]:
     with live(settings) as client:
         client.ping()
     return [*found, Finding("store", "ok", f"{settings.redis}, for the live set")]
+
+
+def _asked_twice(store: CheckpointStore) -> list[ShardKey]:
+    """What it holds. Partitions that were just made may have no leader yet, and a worker would ask again, too."""
+    try:
+        return store.keys()
+    except StoreAway:
+        time.sleep(_AGAIN_S)
+        return store.keys()
 
 
 def rules(settings: Settings) -> list[Finding]:

@@ -222,7 +222,7 @@ def test_the_doctor_looks_at_the_topic_and_says_that_one_copy_is_one(apache, tmp
         capsys.readouterr()
         citywatch.main(["doctor", "--json"])
     found = [tree for tree in map(json.loads, capsys.readouterr().out.splitlines()) if tree["check"] == "store"]
-    assert [tree["state"] for tree in found] == ["ok", "warning", "ok"]
+    assert [tree["state"] for tree in found] == ["ok", "warning", "ok"], found
     assert "1 copies" in found[1]["text"]
 
 
