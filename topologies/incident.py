@@ -87,6 +87,7 @@ class IncidentStage:
         for record in records:
             if not marks.is_news(record.source):
                 decided.repeated += 1
+                progress.heard((record.source.topic, record.source.partition))
                 continue
             if isinstance(record, Signal):
                 if record.city != self.city:

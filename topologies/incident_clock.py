@@ -59,25 +59,26 @@ class Progress:
 
     A source has stalled when the fastest has come ``stall_ms`` further since it last spoke: a dead partition must not keep
     incidents open. One that is merely behind speaks: while a backlog is read, some partitions are minutes ahead of others, and
-    a timer that fired by their time would not have waited for the signal that stops it. A step counts for a sixth of
+    a timer that fired by their time would not have waited for the signal that stops it. A step counts for a twelfth of
     ``stall_ms`` at most: when all workers were away for minutes, whoever is read first comes all that way at once, and the
-    others had no occasion to speak. A stalled source counts again as soon as it speaks, so ``low`` may fall; what has been
-    fired stays fired.
+    others had no occasion to speak. To repeat itself is to speak (:meth:`heard`): a worker that dies again and again before its
+    checkpoint says the same again and again. A stalled source counts again as soon as it speaks, so ``low`` may fall; what
+    has been fired stays fired.
 
     >>> progress = Progress(stall_ms=60_000)
     >>> progress.advance(("a", 0), 200_000); progress.advance(("b", 0), 90_000); progress.low
     90000
     >>> progress.advance(("a", 0), 900_000); progress.low
     90000
-    >>> for ms in range(905_000, 960_000, 5_000): progress.advance(("a", 0), ms)
+    >>> for ms in range(905_000, 965_000, 5_000): progress.advance(("a", 0), ms)
     >>> progress.low
-    955000
+    960000
     """
 
     def __init__(self, stall_ms: int, saved: Mapping[str, Any] | None = None) -> None:
         """``saved``: of :meth:`snapshot`, this version's or an older one's."""
         saved = saved or {}
-        self._stall_ms, self._step_ms = stall_ms, stall_ms // 6
+        self._stall_ms, self._step_ms = stall_ms, stall_ms // 12
         self._reached: dict[SourceKey, int] = {(topic, partition): ms for topic, partition, ms in saved.get("reached", ())}
         self._fastest = max(self._reached.values(), default=-(2**63))
         #: How far the fastest has come, by steps that are not longer than the longest that counts; and how far it had come when
@@ -109,6 +110,14 @@ class Progress:
         horizon, slowest = self._come - self._stall_ms, self._slowest
         if slowest is None or spoke is None or spoke < horizon or source == slowest or self._spoke[slowest] < horizon:
             self._settle()
+
+    def heard(self, source: SourceKey) -> None:
+        """The source said what it had said before: it is being read, though it comes no further."""
+        spoke = self._spoke.get(source)
+        if spoke is not None and spoke < self._come:
+            self._spoke[source] = self._come
+            if spoke < self._come - self._stall_ms:
+                self._settle()
 
     def floor(self, now: int) -> None:
         """Whoever knows the merged order (a replay) says that nothing before ``now`` is still to come."""

@@ -57,8 +57,8 @@ class OutageSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class IncidentSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of :class:`topologies.incident.IncidentStage`; all have defaults."""
 
-    #: A source that says nothing while the fastest comes this much further (no step counts for more than a sixth of it) is left
-    #: out of the minimum: a dead partition must not keep incidents open.
+    #: A source that says nothing while the fastest comes this much further (no step counts for more than a twelfth of it) is
+    #: left out of the minimum: a dead partition must not keep incidents open.
     stall_s: float = 60.0
     #: The same thing returning this soon after resolution is the same incident.
     reopen_s: float = 1800.0

@@ -67,7 +67,7 @@ def test_a_source_that_is_behind_and_speaks_is_waited_for() -> None:
 
 def test_who_says_nothing_while_the_others_come_further_is_left_out() -> None:
     progress = Progress(60_000)
-    for source, at in (("a", 200_000), ("b", 1_000), *(("a", ms) for ms in range(210_000, 270_000, 10_000))):
+    for source, at in (("a", 200_000), ("b", 1_000), *(("a", ms) for ms in range(205_000, 265_000, 5_000))):
         progress.advance((source, 0), at)
     before = progress.low
     progress.advance(("a", 0), 260_001)
@@ -83,6 +83,27 @@ def test_after_all_were_away_the_first_one_read_does_not_leave_the_others_out() 
     assert progress.low == 5_000
 
 
+def test_who_repeats_itself_speaks() -> None:
+    progress = Progress(60_000)
+    for source, at in (("a", 0), ("b", 0)):
+        progress.advance((source, 0), at)
+    for ms in range(5_000, 300_000, 5_000):
+        progress.advance(("a", 0), ms)
+        if ms % 25_000 == 0:
+            progress.heard(("b", 0))
+    assert progress.low == 0
+
+
+def test_who_was_left_out_is_back_when_it_repeats_itself_and_a_stranger_is_not() -> None:
+    progress = Progress(60_000)
+    for source, at in (("b", 0), *(("a", ms) for ms in range(0, 200_000, 5_000))):
+        progress.advance((source, 0), at)
+    before = progress.low
+    progress.heard(("c", 0))
+    progress.heard(("b", 0))
+    assert (before, progress.low) == (195_000, 0)
+
+
 def test_progress_goes_on_from_a_snapshot() -> None:
     progress = Progress(60_000)
     for source, at in (("a", 200_000), ("b", 1_000), ("a", 900_000)):
@@ -96,7 +117,7 @@ def test_a_snapshot_of_the_version_that_counted_every_step_in_full_is_read() -> 
     old = {"reached": [("a", 0, 200_000), ("b", 0, 1_000)], "floor": None, "spoke": [("a", 0, 200_000), ("b", 0, 150_000)]}
     progress = Progress(60_000, old)
     assert progress.low == 1_000
-    for ms in (210_000, 210_001):
+    for ms in (205_000, 210_000, 210_001):
         progress.advance(("a", 0), ms)
     assert progress.low == 210_001
 
@@ -106,7 +127,7 @@ def test_the_time_is_the_least_of_those_not_stalled(moves: list[tuple[int, int]]
     progress, reached, spoke, come = Progress(60), {}, {}, 0
     for source, at in moves:
         progress.advance(("t", source), at)
-        come += min(10, max(0, at - max(reached.values(), default=-10)))
+        come += min(5, max(0, at - max(reached.values(), default=-5)))
         reached[source] = max(at, reached.get(source, at))
         spoke[source] = come
         assert progress.low == min(ms for one, ms in reached.items() if spoke[one] >= come - 60)
