@@ -75,8 +75,9 @@ class Admitted:
     fields: RowFields
     #: Quarantine reasons.
     reasons: Counter[str] = field(default_factory=Counter)
-    #: Slots given out in this batch, new ones and ones used again, in order of appearance.
-    fresh: list[int] = field(default_factory=list)
+    #: Slots given out in this batch, new ones and ones used again, in order of appearance: the row each was given out for,
+    #: among those that were read. What came of the row decides nothing: a series is as old as the first that could be its.
+    fresh: dict[int, int] = field(default_factory=dict)
 
     @property
     def late(self) -> int:
@@ -130,7 +131,8 @@ class Gate:
         if not whole:
             fields = fields.take(sound)
         candidates = fields.rows
-        slot, fresh = self._slots(fields, arrival if whole else arrival[sound])
+        slot, new = self._slots(fields, arrival if whole else arrival[sound])
+        fresh = _first_rows(new, slot, sound)
         self._memory.grow(len(self.series))
         if self._sensors is not None:
             some: Codes = np.zeros(len(sound), dtype=np.int8)
@@ -241,3 +243,12 @@ class Gate:
         self.series.restore(saved["series"])
         self._memory.restore(saved["memory"])
         self._ids.restore(saved["ids"])
+
+
+def _first_rows(slots: Sequence[int], slot: Int32, rows: NDArray[np.intp]) -> dict[int, int]:
+    """The first of ``rows`` of each of these slots; ``slot`` is that of every row."""
+    if not slots:
+        return {}
+    seen, place = np.unique(slot, return_index=True)
+    first = dict(zip(seen.tolist(), rows[place].tolist(), strict=True))
+    return {one: first[one] for one in slots}

@@ -193,7 +193,7 @@ class DetectStage:
         heard = together(batch, times, found.alive, clock, offsets) if found.alive is not None else None
         self._advance(batch, times, heard, until, at, told)
         self.context.pulse = pulse(*(heard or (batch, times)), self.context.pulse)
-        self._progress_in(self.clock, clock, offsets, found, times, told)
+        self._progress_in(self.clock, clock, offsets, found, heard or (batch, times), told)
         self.clock = until
 
     def _advance(
@@ -289,9 +289,11 @@ class DetectStage:
         if until // step > since // step:
             self._tell_progress(until // step * step, offset, told, self._account)
 
-    def _progress_in(self, since: int, clock: Int64, offsets: Int64, found: Found, times: Int64 | None, told: Told) -> None:
-        """The same inside a stretch of records, each in front of the record that passes the grid."""
-        step, batch = self.settings.progress_s * 1000, found.batch
+    def _progress_in(
+        self, since: int, clock: Int64, offsets: Int64, found: Found, rows: tuple[Batch, Int64 | None], told: Told
+    ) -> None:
+        """The same inside a stretch of records, each in front of the record that passes the grid; ``rows``: all that speak."""
+        step, (batch, times) = self.settings.progress_s * 1000, rows
         heard = 0
         for i in passing(clock, since, step):
             offset = int(offsets[i])

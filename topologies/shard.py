@@ -30,6 +30,8 @@ from topologies.settings_stages import DetectSettings
 from topologies.signs_of_life import signs_of_life
 
 _FOREVER = np.iinfo(np.int64).max
+#: Streams whose records say what kind of thing an entity is.
+_NAMED = frozenset({"vehicle", "hotline"})
 #: A row longer on its way than this says nothing of whether the stream is heard now.
 _FRESH_MS = 60_000
 
@@ -79,19 +81,19 @@ class Shard:
         """Decode and judge records; new series get their facts (ask :meth:`fresh`)."""
         decoded = decode(self.stream, raw)
         admitted = self.gate.admit(decoded, raw)
-        batch, fresh = admitted.batch, admitted.fresh
+        batch = admitted.batch
+        since: dict[int, tuple[int, int]] = {}
         if self.stream == "group":
-            fresh = self._by_group(batch, raw)
-        elif self.stream in ("vehicle", "hotline"):
-            fresh = self._name_kinds(batch, fresh)
-        alive = signs_of_life(self.stream, admitted.quarantined, self.index, {*fresh, *admitted.fresh}, batch)
-        for slot in fresh:
-            first = self._first_arrival(batch, slot)
-            if slot < len(self.facts) and self.facts[slot].registered and slot not in admitted.fresh:
-                self._resolve(slot, first)
-                self._fresh.append(slot)
-            else:
-                self._settle(slot, first)
+            for slot in self._by_group(batch, raw):
+                self._settle(slot, int(batch.arrival[np.argmax(batch.slot == slot)]))
+        else:
+            for slot, row in admitted.fresh.items():
+                i = int(decoded.row_of[row])
+                since[slot] = (raw.offsets[i], int(decoded.part[row]))
+                self._settle(slot, raw.arrivals[i], shown=self.stream not in _NAMED)
+        if self.stream in _NAMED:
+            since |= self._name_kinds(batch, bool(since))
+        alive = signs_of_life(self.stream, admitted.quarantined, self.index, since, batch)
         if self.stream == "vehicle":
             batch.columns |= state_columns(admitted.fields)
         self._mark.observe(batch.ts)
@@ -106,8 +108,8 @@ class Shard:
         some = Counter({name: count for name, count in outcomes.items() if count})
         return Found(batch, decoded.dead, admitted.quarantined, decoded.unknown_fields, decoded.row_of, alive, some)
 
-    def _name_kinds(self, batch: Batch, fresh: list[int]) -> list[int]:
-        """Take the kind a vehicle (or the line a call) says it is from its first row; the slots that are to be settled.
+    def _name_kinds(self, batch: Batch, fresh: bool) -> dict[int, tuple[int, int]]:
+        """Take the kind a vehicle (or the line a call) says it is from its first row; which row that is, (offset, n).
 
         A registered vehicle has its slot before it speaks; where the registry does not say what it is, its rules begin here.
         A slot whose rows were all refused (a call told again after it was forgotten) is shown to the rules with the first row
@@ -115,21 +117,21 @@ class Shard:
         """
         everyone = len(self._kinds) == self.index.live  # has said what it is
         if not fresh and (everyone or self._kinds.keys() >= set(batch.slot.tolist())):
-            return fresh
-        named: dict[int, None] = {}
+            return {}
+        named: dict[int, tuple[int, int]] = {}
         for row, slot in enumerate(batch.slot.tolist()):
-            if slot not in self._kinds:
-                record = batch.records[row]
-                self._kinds[slot] = record.line if self.stream == "hotline" else record.kind
-                named[slot] = None
-        for slot in fresh:
-            if slot not in named:
-                self._settle(slot, int(self.index.last_arrival[slot]), shown=False)
-        return list(named)
-
-    def _first_arrival(self, batch: Batch, slot: int) -> int:
-        rows = np.flatnonzero(batch.slot == slot)
-        return int(batch.arrival[rows[0]]) if len(rows) else int(self.index.last_arrival[slot])
+            if slot in self._kinds:
+                continue
+            record = batch.records[row]
+            self._kinds[slot] = record.line if self.stream == "hotline" else record.kind
+            named[slot] = (int(batch.offset[row]), int(batch.part[row]))
+            arrival = int(batch.arrival[row])
+            if self.facts[slot].registered:
+                self._resolve(slot, arrival)
+                self._fresh.append(slot)
+            else:
+                self._settle(slot, arrival)
+        return named
 
     def _by_group(self, batch: Batch, raw: RawBatch) -> list[int]:
         """Rows of the internal topic belong to the group that is their key."""

@@ -7,7 +7,7 @@ that are known: garbage makes no series.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -32,14 +32,20 @@ SPEAKS = frozenset(
 )
 #: Streams of devices that report at their own pace.
 PACED = frozenset({"sensor", "vehicle"})
+_LONG_AGO = (-1, -1)
 
 
 def signs_of_life(
-    stream: str, quarantined: Sequence[Quarantined], index: SeriesIndex, fresh: Collection[int], batch: Batch
+    stream: str,
+    quarantined: Sequence[Quarantined],
+    index: SeriesIndex,
+    since: Mapping[int, tuple[int, int]],
+    batch: Batch,
 ) -> Batch | None:
     """Quarantined rows of known series as a batch without values; None where there are none.
 
-    A series that is ``fresh`` is known from its own first row on, wherever the batch was cut.
+    ``since`` has the series that are new in this batch, and the (offset, n) of the row each is known by: those after it are
+    signs of life, wherever the batch was cut.
     """
     if stream not in PACED or not quarantined:
         return None
@@ -49,7 +55,7 @@ def signs_of_life(
         if letter.reason not in SPEAKS:
             continue
         slot = index.slot(getattr(letter.record, entity), getattr(letter.record, second) if second else None)
-        if slot is not None and not (slot in fresh and _before(letter, slot, batch)):
+        if slot is not None and (letter.offset, letter.n) > since.get(slot, _LONG_AGO):
             rows.append((slot, letter))
     if not rows:
         return None
@@ -67,12 +73,6 @@ def signs_of_life(
         [letter.record for _, letter in rows],
         dict.fromkeys(batch.columns, nothing),
     )
-
-
-def _before(letter: Quarantined, slot: int, batch: Batch) -> bool:
-    """Whether the row stands in front of the first one of its series."""
-    first = np.flatnonzero(batch.slot == slot)
-    return not len(first) or (letter.offset, letter.n) < (int(batch.offset[first[0]]), int(batch.part[first[0]]))
 
 
 def together(batch: Batch, times: Int64 | None, heard: Batch, clock: Int64, offsets: Int64) -> tuple[Batch, Int64]:

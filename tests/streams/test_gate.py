@@ -278,13 +278,13 @@ def test_a_forgotten_series_begins_anew() -> None:
     admit(gate, READING)
     gate.forget([0])
     admitted = admit(gate, READING | {"ts": T0 - 1000}, READING | {"ts": T0 - 1000, "sensor_id": "other"})
-    assert (admitted.processed, admitted.fresh) == (2, [0, 1])
+    assert (admitted.processed, admitted.fresh) == (2, {0: 0, 1: 1})
 
 
 def test_slots_given_out_in_a_batch_are_named() -> None:
     gate = Gate("sensor", EMPTY)
     first = admit(gate, READING, READING | {"sensor_id": "b"}).fresh
-    assert (first, admit(gate, READING | {"sensor_id": "c"}).fresh) == ([0, 1], [2])
+    assert (first, admit(gate, READING | {"sensor_id": "c"}).fresh) == ({0: 0, 1: 1}, {2: 0})
 
 
 def test_a_snapshot_holds_numbers_text_and_arrays_only() -> None:

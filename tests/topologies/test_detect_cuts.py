@@ -65,6 +65,7 @@ def records(draw: st.DrawFn, stream: str) -> list[tuple[int, bytes | None]]:
         record: dict[str, Any] = {"ts": ts}
         if stream == "sensor":
             record |= {"sensor_id": f"S{who}", "metric": METRICS[draw(st.integers(0, 3))], "value": level}
+            record |= draw(st.sampled_from([{}, {}, {}, {"unit": "furlong"}, {"quality": "maintenance"}]))
         elif stream == "vehicle":
             record |= {
                 "vehicle_id": f"V{who}",
@@ -136,6 +137,36 @@ def test_signals_outcomes_and_state_do_not_depend_on_where_batches_are_cut(strea
     whole, cut = _run(stream, rows, []), _run(stream, rows, cuts)
     for name, a, b in zip(("signals", "dead", "quarantined", "regrouped", "outcomes", "state"), whole, cut, strict=True):
         assert alike(a, b), name
+
+
+def _agree_at_every_cut(stream: str, rows: list[tuple[int, bytes | None]]) -> dict[str, Any]:
+    whole = _run(stream, rows, [])
+    for cut in range(1, len(rows)):
+        for name, a, b in zip(
+            ("signals", "dead", "quarantined", "regrouped", "outcomes", "state"), whole, _run(stream, rows, [cut]), strict=True
+        ):
+            assert alike(a, b), (name, cut)
+    state: dict[str, Any] = whole[-1]
+    return state
+
+
+def test_a_series_whose_first_row_is_a_repetition_is_as_old_as_that_row() -> None:
+    event = {"event_id": "E0", "kind": "fire", "confidence": 0.5}
+    rows: list[tuple[int, bytes | None]] = [
+        (START, orjson.dumps(event | {"camera_id": "C0", "ts": START})),
+        (START - 1000, orjson.dumps(event | {"camera_id": "C1", "ts": START - 1000})),
+        (START - 9000, orjson.dumps(event | {"camera_id": "C1", "event_id": "E1", "ts": START - 9000})),
+    ]
+    _agree_at_every_cut("video", rows)
+
+
+def test_a_sensor_is_known_by_its_first_refused_row_and_speaks_by_the_second() -> None:
+    def refused(after_ms: int) -> tuple[int, bytes]:
+        at = START + after_ms
+        return at, orjson.dumps({"sensor_id": "S9", "metric": "ch4", "unit": "furlong", "value": 1.0, "ts": at})
+
+    state = _agree_at_every_cut("sensor", [refused(0), refused(7000)])
+    assert state["shard"]["heard"].tolist()[-1] == START + 7000
 
 
 @pytest.mark.parametrize("stream", ["sensor", "vehicle", "video", "hotline"])
