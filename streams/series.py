@@ -91,11 +91,6 @@ class SeriesIndex:
         np.maximum.at(self.last_arrival, slots, arrivals)
         return slots, fresh
 
-    def add(self, entity: str, second: str | None, arrival: int) -> tuple[int, bool]:
-        """The slot of one series (and whether it is new): for entities that are expected before they were ever seen."""
-        slots, fresh = self.slots([entity], [second], np.array([arrival], dtype=np.int64))
-        return int(slots[0]), bool(fresh)
-
     def _give(self, key: Key) -> int:
         if self._free:
             slot = self._free.pop()

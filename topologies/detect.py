@@ -251,15 +251,12 @@ class DetectStage:
         self._watch(self.shard.fresh(), first_row=False)
 
     def _watch(self, slots: Iterable[int], first_row: bool = True) -> None:
-        for slot in slots:
-            self.watched.sync(slot, self.shard.facts[slot], first_row)
+        self.watched.sync(slots, self.shard.facts, first_row)
 
     def _resync(self, slots: Iterable[int], now: int, offset: int, told: Told) -> None:
         """The facts of these slots are other ones: rules take them up, follow them, or let go of them."""
-        for slot in slots:
-            series = self.shard.facts[slot]
-            for runner in self.watched.sync(slot, series, first_row=False):
-                runner.drop(slot, now, offset, told, "the registry no longer places it under this rule")
+        for slot, runner in self.watched.sync(slots, self.shard.facts, first_row=False):
+            runner.drop(slot, now, offset, told, "the registry no longer places it under this rule")
 
     def _sweeps(self, until: int, offset: int, out: Detected, told: Told) -> None:
         """Forget series that gave up and follow the registry's dates, at the due times of the grid up to ``until``."""
@@ -341,8 +338,7 @@ class DetectStage:
             runner.close(now, offset, told, "the rule has left the rulebook or is another one now")
         self.rules = book
         self.watched = Watched(kept)
-        for slot in self.shard.live():
-            self.watched.sync(slot, self.shard.facts[slot], first_row=False)
+        self.watched.sync(self.shard.live(), self.shard.facts, first_row=False)
 
     # --- the end of a call, and state --------------------
 

@@ -23,6 +23,7 @@ from detectors.rule import Rule
 from detectors.rulebook import RuleBook
 from streams.batch import Batch, Bool, Int32, Int64, rounds
 from streams.records import Point, Signal, Source
+from streams.series import grown
 from topologies.explanations import explain
 from topologies.rule_context import FRESH_MS, RECORD, TICK_MS, Context, Emit, OffsetAt, Order, grid_after, tick_order
 from topologies.stretches import Stretches
@@ -83,37 +84,34 @@ class RuleRunner:
 
     # --- series --------------------
 
-    def watch(self, slot: int, series: Series, first_row: bool = False) -> bool:
-        """Look at a new or changed series of the shard that the rule matches; True where it watches it now.
+    def watch(self, slots: Sequence[int], facts: Sequence[Series], first_row: bool = False) -> bool:
+        """Look at new or changed series that the rule matches, by the shard's ``facts``; True where it watches them.
 
-        ``first_row``: the series is new because of a row, so a detector with timers hears of it with that row and not
-        before, wherever the batch was cut.
+        ``first_row``: they are new because of a row, so a detector with timers hears of them with that row and not before,
+        wherever the batch was cut.
         """
-        if slot >= len(self.local):
-            room = np.full(max(slot + 1, 2 * len(self.local), 64) - len(self.local), -1, dtype=np.int32)
-            self.local = np.concatenate([self.local, room])
-        own = int(self.local[slot])
-        if own < 0:
-            if self._free:
-                own = self._free.pop()
-                self.series[own] = series
-                self.shard_slot[own] = slot
-                self.ladder.changed([own])
+        self.local = grown(self.local, max(slots) + 1, -1)
+        mine, changed = [], []
+        for slot in slots:
+            own = int(self.local[slot])
+            if own >= 0 or self._free:
+                own = own if own >= 0 else self._free.pop()
+                self.series[own], self.shard_slot[own] = facts[slot], slot
+                changed.append(own)
             else:
                 own = len(self.series)
-                self.series.append(series)
+                self.series.append(facts[slot])
                 self.shard_slot.append(slot)
-                self.detector.grow(own + 1)
-                self.alarm.grow(own + 1)
             self.local[slot] = own
-        else:
-            self.series[own] = series
-            self.ladder.changed([own])
+            mine.append(own)
+        self.detector.grow(len(self.series))
+        self.alarm.grow(len(self.series))
+        self.ladder.changed(changed)
         if first_row and self.ticks:
-            self._unheard.add(own)
+            self._unheard.update(mine)
         else:
-            self._unheard.discard(own)
-            self.detector.changed([own])
+            self._unheard.difference_update(mine)
+            self.detector.changed(mine)
         return True
 
     def watched(self, slot: int) -> bool:

@@ -219,14 +219,17 @@ class Shard:
         kind = ASSET_KIND.get(self.stream)
         if kind is None:
             return
-        for facts in self.registry.assets(kind, now):
-            if not (facts.interval_s or facts.report_after_s) or (self.stream == "sensor" and facts.metric is None):
-                continue
-            if partition_of(partition_key(facts), self.settings.partitions) != self.partition:
-                continue
-            slot, new = self.index.add(facts.asset_id, facts.metric if self.stream == "sensor" else None, now)
-            if new:
-                self._settle(slot, now)
+        expected = [
+            (facts.asset_id, facts.metric if self.stream == "sensor" else None)
+            for facts in self.registry.assets(kind, now)
+            if (facts.interval_s or facts.report_after_s)
+            and (self.stream != "sensor" or facts.metric is not None)
+            and partition_of(partition_key(facts), self.settings.partitions) == self.partition
+        ]
+        entities, seconds = [entity for entity, _ in expected], [second for _, second in expected]
+        _, fresh = self.index.slots(entities, seconds, np.full(len(expected), now, dtype=np.int64))
+        for slot in fresh:
+            self._settle(slot, now)
 
     def switch(self, registry: Registry, now: int, started: bool) -> list[int]:
         """Another registry; returns the slots whose facts are other ones (new slots are :meth:`fresh`)."""

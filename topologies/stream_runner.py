@@ -38,7 +38,7 @@ class StreamRunner(RuleRunner):
         self.detector.grow(1)
         self.alarm.grow(1)
 
-    def watch(self, slot: int, series: Series, first_row: bool = False) -> bool:
+    def watch(self, slots: Sequence[int], facts: Sequence[Series], first_row: bool = False) -> bool:
         return False
 
     def watched(self, slot: int) -> bool:

@@ -6,7 +6,7 @@ absent are not even asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -52,13 +52,29 @@ class Watched:
         if runner.ticks:
             self.ticking.append(runner)
 
-    def sync(self, slot: int, series: Series, first_row: bool) -> list[RuleRunner]:
-        """Show a new or changed series to the rules it concerns; returns those that watched it and do so no longer."""
-        wanted = self._matching(series)
-        leaving = [self._by_place[place] for place in self._watching(slot) if place not in wanted]
-        watching = tuple(place for place in wanted if self._by_place[place].watch(slot, series, first_row))
-        self._set(slot, watching)
+    def sync(self, slots: Iterable[int], facts: Sequence[Series], first_row: bool) -> list[tuple[int, RuleRunner]]:
+        """Show new or changed series, by the shard's ``facts``, to the rules they concern; returns who watched which of them
+        and does so no longer.
+        """
+        wanted = {slot: self._matching(facts[slot]) for slot in slots}
+        leaving = [
+            (slot, self._by_place[place])
+            for slot, places in wanted.items()
+            for place in self._watching(slot)
+            if place not in places
+        ]
+        watching = self._show(wanted, facts, first_row)
+        for slot, places in wanted.items():
+            self._set(slot, tuple(place for place in places if place in watching))
         return leaving
+
+    def _show(self, wanted: Mapping[int, Iterable[int]], facts: Sequence[Series], first_row: bool) -> set[int]:
+        """Show each rule (its place) all slots at once that are its; which rules watch what they were shown."""
+        shown: dict[int, list[int]] = {}
+        for slot, places in wanted.items():
+            for place in places:
+                shown.setdefault(place, []).append(slot)
+        return {place for place, slots in shown.items() if self._by_place[place].watch(slots, facts, first_row)}
 
     def _watching(self, slot: int) -> tuple[int, ...]:
         """Places of the rules that watch the slot now."""
@@ -75,13 +91,16 @@ class Watched:
                     if without not in with_it:
                         with_it[without] = (*without, runner.place)
                     held[slot] = with_it[without]
+        live = list(live)
+        new = {
+            slot: places
+            for slot in live
+            if (places := [place for place in self._matching(facts[slot]) if place not in held[slot]])
+        }
+        watching = self._show(new, facts, first_row=False)
         for slot in live:
-            known, series = held[slot], facts[slot]
-            new = [place for place in self._matching(series) if place not in known]
-            if new:
-                watching = (place for place in new if self._by_place[place].watch(slot, series, first_row=False))
-                known = tuple(sorted((*known, *watching)))
-            self._set(slot, known)
+            joined = [place for place in new.get(slot, ()) if place in watching]
+            self._set(slot, tuple(sorted((*held[slot], *joined))) if joined else held[slot])
 
     def leave(self, slot: int) -> list[RuleRunner]:
         """The shard forgets the slot; returns the rules that watch it."""

@@ -53,11 +53,6 @@ def test_forgetting_twice_is_forgetting_once() -> None:
     assert ask(index, "b", "c") == [0, 1]
 
 
-def test_an_expected_series_can_be_added() -> None:
-    index = SeriesIndex()
-    assert (index.add("a", "ch4", 5), index.add("a", "ch4", 6)) == ((0, True), (0, False))
-
-
 steps = st.lists(st.tuples(st.booleans(), st.sampled_from("abcdef"), st.integers(0, 9)), max_size=30)
 
 
