@@ -44,13 +44,16 @@ class Series:
     """What is known of one series (one slot): identity, and the facts of the registry that hold at the time.
 
     ``limits`` are in the metric's canonical unit. ``interval_s`` and the two numbers after it are the three numbers of
-    silence (D9). ``attributes`` are the registry's. ``registered`` is False for an entity the registry does not know.
+    silence (D9). ``attributes`` are the registry's. ``registered`` is False for an entity the registry does not know;
+    ``awaited`` for a registered one whose records go to another partition (partitions were added to the topic): that no
+    more of it comes here is no silence.
     """
 
     entity: str
     metric: str | None = None
     stream: str = "sensor"
     registered: bool = False
+    awaited: bool = True
     city: str = ""
     lat: float | None = None
     lon: float | None = None

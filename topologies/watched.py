@@ -56,7 +56,7 @@ class Watched:
         """Show new or changed series, by the shard's ``facts``, to the rules they concern; returns who watched which of them
         and does so no longer.
         """
-        wanted = {slot: self._matching(facts[slot]) for slot in slots}
+        wanted = {slot: self._concerned_by(facts[slot]) for slot in slots}
         leaving = [
             (slot, self._by_place[place])
             for slot, places in wanted.items()
@@ -67,6 +67,11 @@ class Watched:
         for slot, places in wanted.items():
             self._set(slot, tuple(place for place in places if place in watching))
         return leaving
+
+    def _concerned_by(self, series: Series) -> tuple[int, ...]:
+        """Places of the rules that are to watch a series; rules of silence only where something of it is to come."""
+        places = self._matching(series)
+        return places if series.awaited else tuple(place for place in places if not self._by_place[place].takes_unmeasured)
 
     def _show(self, wanted: Mapping[int, Iterable[int]], facts: Sequence[Series], first_row: bool) -> set[int]:
         """Show each rule (its place) all slots at once that are its; which rules watch what they were shown."""
@@ -95,7 +100,7 @@ class Watched:
         new = {
             slot: places
             for slot in live
-            if (places := [place for place in self._matching(facts[slot]) if place not in held[slot]])
+            if (places := [place for place in self._concerned_by(facts[slot]) if place not in held[slot]])
         }
         watching = self._show(new, facts, first_row=False)
         for slot in live:

@@ -17,7 +17,7 @@ from streams.errors import Mend
 from streams.event_time import epoch_ms
 from streams.kafka_clients import is_embedded
 from streams.topics import topic_name
-from topologies.checkpoints import Checkpoint, CheckpointStore, ShardKey, StoreAway
+from topologies.checkpoints import Checkpoint, CheckpointStore, Fenced, ShardKey, StoreAway
 from topologies.settings import Settings
 from topologies.worker_build import CONSUMED, stage_of
 from topologies.worker_clock import wall_ms
@@ -76,9 +76,15 @@ def rebuild(settings: Settings, text: str) -> dict[ShardKey, int]:
     store = store_of(settings)
     try:
         for key, mark in marks.items():
-            _begin(store, key, mark, facts.cluster_id, facts.partitions[key.topic])
+            begin_again(store, key, mark, facts.cluster_id, facts.partitions[key.topic])
     except StoreAway as error:
         raise store_away(settings, error) from error
+    except Fenced as error:
+        raise Mend(
+            f"a worker of this group has taken over meanwhile ({error})",
+            where="--rebuild-from",
+            mend="stop all workers of the group first",
+        ) from error
     finally:
         store.close()
     log.warning("deciding again from %s: %d shards", text, len(marks))
@@ -102,6 +108,8 @@ def _offset(consumer: confluent_kafka.Consumer, topic: str, partition: int, at: 
     return int(found.offset) if found.offset >= 0 else int(high)
 
 
-def _begin(store: CheckpointStore, key: ShardKey, mark: int, cluster_id: str, partition_count: int) -> None:
-    generation = store.raise_generation(key)
+def begin_again(store: CheckpointStore, key: ShardKey, mark: int, cluster_id: str, partition_count: int) -> None:
+    """A starting point without state, whatever is stored; raises :class:`Fenced` where a worker claims the shard meanwhile."""
+    # Two above whatever is stored: within a generation marks only rise, and this one begins behind what is there.
+    generation = store.raise_generation(key) + 1
     store.write(Checkpoint(key, cluster_id, partition_count, generation, mark, {}, written_at=wall_ms()))

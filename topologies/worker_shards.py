@@ -16,7 +16,16 @@ from typing import Any, TypeVar
 from streams.errors import Mend
 from streams.kafka import NotAcknowledged, Producer
 from streams.transport import TP, BatchTransport
-from topologies.checkpoints import Checkpoint, CheckpointStore, Fenced, ShardKey, StoreAway, encode, refuse_if_foreign
+from topologies.checkpoints import (
+    Checkpoint,
+    CheckpointStore,
+    Fenced,
+    ShardKey,
+    StoreAway,
+    encode,
+    refuse_if_added,
+    refuse_if_foreign,
+)
 from topologies.crash_points import SWITCH_POINT, CrashPoints
 from topologies.metrics import Metrics
 from topologies.worker_clock import wall_ms
@@ -119,6 +128,8 @@ class Shards:
 
     async def _load(self, assigned: set[TP]) -> dict[TP, int | None]:
         assert self.transport is not None
+        for tp in sorted(assigned):
+            refuse_if_added(tp.topic, tp.partition, self._partition_counts[tp.topic])
         bounds = await self.transport.log_bounds(assigned)
         committed = await self.transport.committed(assigned)
         marks: dict[TP, int | None] = {}

@@ -20,7 +20,7 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -198,6 +198,24 @@ class ApacheKafka:
         """Start a node that was killed, on its own log."""
         self._launch(node)
         self._wait(start_s)
+
+    def add_partitions(self, topics: Iterable[str], total: int) -> None:
+        """So many partitions for each of these topics, as ``kafka-topics --alter`` would make; over when a leader is known."""
+        from confluent_kafka.admin import AdminClient, NewPartitions
+
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        names = list(topics)
+        for made in admin.create_partitions([NewPartitions(name, total) for name in names]).values():
+            made.result()
+        deadline = time.monotonic() + 30
+        while any(
+            len(parts := admin.list_topics(name, timeout=5).topics[name].partitions) < total
+            or any(part.leader < 0 for part in parts.values())
+            for name in names
+        ):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the partitions of {names} have no leaders")
+            time.sleep(0.1)
 
     def close(self) -> None:
         for process in self._processes.values():

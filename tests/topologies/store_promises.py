@@ -3,6 +3,7 @@
 import pytest
 
 from topologies.checkpoints import Checkpoint, Fenced, ShardKey
+from topologies.worker_rebuild import begin_again
 
 KEY = ShardKey("detect", "city.sensor.readings", 2)
 
@@ -53,6 +54,17 @@ def test_a_claim_fences_the_former_owner(store):
     assert second > first and found.mark == 5
     with pytest.raises(Fenced):
         store.write(checkpoint(mark=9, generation=first))
+
+
+def test_a_shard_that_is_rebuilt_begins_again_in_front_of_its_own_checkpoint(store):
+    generation, _ = store.claim(KEY, 3)
+    store.write(checkpoint(mark=50, generation=generation))
+    begin_again(store, KEY, 10, "cluster", 6)
+    with pytest.raises(Fenced):
+        store.write(checkpoint(mark=60, generation=generation))
+    heir, found = store.claim(KEY, 3)
+    assert (found.mark, found.partition_count, found.state) == (10, 6, {})
+    store.write(checkpoint(mark=11, generation=heir))
 
 
 def test_a_claim_by_another_worker_fences_the_former_owner(open_store):

@@ -126,6 +126,40 @@ def test_a_sensor_whose_key_belongs_to_another_partition_is_not_expected_here() 
     assert not signals(found)
 
 
+def _elsewhere() -> str:
+    return next(f"G-{n}" for n in range(100) if partition_of(f"G-{n}", 4) != 0)
+
+
+def test_a_sensor_that_has_moved_to_another_partition_is_not_silent_here() -> None:
+    """Partitions were added behind its first record."""
+    name = _elsewhere()
+    registry = assets({"id": name, "metric": "ch4", "report_after_s": 60.0})
+    for partitions, expected in ((1, [name]), (4, [])):
+        found = Feed(stage(only("device-silent"), registry, partitions=partitions))(ch4(0, 1.0, name), ch4(120, 1.0, "X"))
+        assert [signal.entity for signal in signals(found)] == expected
+        assert found.silent_fraction == len(expected)
+
+
+def test_what_it_had_raised_here_is_cleared_after_its_give_up_time() -> None:
+    name = _elsewhere()
+    registry = assets({"id": name, "metric": "ch4", "report_after_s": 60.0})
+    feed = Feed(stage(only("gas-methane-well"), registry, partitions=4, give_up_s={"sensor": 600.0}))
+    found = signals(feed(ch4(0, 25.0, name), ch4(60, 25.0, name), ch4(300, 1.0, "X"), ch4(1200, 1.0, "X")))
+    assert [(signal.entity, signal.phase) for signal in found] == [(name, "raised"), (name, "cleared")]
+
+
+def test_a_moved_sensor_stays_one_after_a_restart() -> None:
+    name = _elsewhere()
+    registry = assets({"id": name, "metric": "ch4", "report_after_s": 60.0})
+    one = stage(only("device-silent", "gas-methane-well"), registry, partitions=4)
+    Feed(one)(ch4(0, 1.0, name))
+    again = DetectStage.restore(READINGS, 0, one.rules, registry, DetectSettings(partitions=4), one.snapshot())
+    feed = Feed(again)
+    feed.offset = 1
+    assert not signals(feed(ch4(120, 1.0, "X")))
+    assert again.shard.sweep_due() == one.shard.sweep_due()
+
+
 def test_a_sensor_keyed_by_its_gateway_is_expected_where_the_gateway_is() -> None:
     gateway = next(f"GW-{n}" for n in range(100) if partition_of(f"GW-{n}", 4) == 0)
     facts = {"metric": "ch4", "report_after_s": 60.0, "gateway": gateway, "attributes": {"key": "gateway"}}

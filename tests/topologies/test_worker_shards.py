@@ -119,9 +119,9 @@ def play(steps, cap=100):
     return asyncio.run(run())
 
 
-async def refused(world):
+async def refused(world, *assigned):
     """Assign; the marks hook never returns after a refusal."""
-    task = asyncio.ensure_future(world.shards.marks({HERE}))
+    task = asyncio.ensure_future(world.shards.marks({HERE, *assigned}))
     await asyncio.wait([task], timeout=0.2)
     task.cancel()
     return world.ends
@@ -319,6 +319,15 @@ def test_a_checkpoint_that_does_not_belong_to_the_log_is_refused(low, high, clus
 
     (error,) = play(steps).ends
     assert isinstance(error, Mend) and "--rebuild-from" in str(error)
+
+
+def test_partitions_that_were_added_since_the_worker_began_are_refused_before_anything_is_claimed():
+    async def steps(world):
+        await refused(world, TP(TOPIC, 1))
+        assert not world.shards.held and not world.store.keys()
+
+    (error,) = play(steps).ends
+    assert isinstance(error, Mend) and "it had 1 partitions" in str(error) and "--rebuild-from" in str(error)
 
 
 def test_committed_offsets_without_a_checkpoint_are_refused():

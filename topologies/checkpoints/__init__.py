@@ -6,7 +6,15 @@ a checkpoint holds and what a store must promise; ``format.py`` turns it into by
 
 from topologies.checkpoints.format import FORMAT, decode, encode
 from topologies.checkpoints.memory_store import MemoryStore
-from topologies.checkpoints.protocol import Checkpoint, CheckpointStore, Fenced, ShardKey, StoreAway, refuse_if_foreign
+from topologies.checkpoints.protocol import (
+    Checkpoint,
+    CheckpointStore,
+    Fenced,
+    ShardKey,
+    StoreAway,
+    refuse_if_added,
+    refuse_if_foreign,
+)
 from topologies.checkpoints.redis_store import RedisStore
 from topologies.checkpoints.topic_store import TopicStore
 
@@ -22,5 +30,6 @@ __all__ = [
     "TopicStore",
     "decode",
     "encode",
+    "refuse_if_added",
     "refuse_if_foreign",
 ]

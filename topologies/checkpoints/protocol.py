@@ -105,3 +105,16 @@ def refuse_if_foreign(checkpoint: Checkpoint, *, cluster_id: str, partition_coun
         )
     if not low <= checkpoint.mark <= high:
         raise Mend(f"stands at offset {checkpoint.mark}, the log holds {low} to {high}", where=where, mend=rebuild)
+
+
+def refuse_if_added(topic: str, partition: int, count: int) -> None:
+    """Partitions were added while a worker ran: raises :class:`Mend` where one of its topics has more than the ``count`` it
+    began with. What it knows of entities that have moved there is in the partition they came from.
+    """
+    if partition >= count:
+        raise Mend(
+            f"has a partition {partition}, it had {count} partitions when this worker began: entities have moved between them",
+            where=topic,
+            mend="stop all workers of the group, then start one by `citywatch worker --rebuild-from TIME`, with a time "
+            "before the change, to re-decide from the retained log",
+        )

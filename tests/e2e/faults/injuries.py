@@ -12,12 +12,14 @@ import time
 from pathlib import Path
 
 from detectors.families import FAMILIES_FILE
+from streams.topics import BY_STREAM, topic_name
 from tests.e2e.faults.patient import Patient
 from tests.e2e.worker_group import PASSES
 from topologies.crash_points import POINTS, SWITCH_POINT
 
 #: Sessions of the lab's workers last three seconds.
 SESSION_S = 3.0
+_MORE_PARTITIONS = 6
 _LATER = "resolve_after_s = 303.0"
 
 
@@ -120,10 +122,14 @@ def redis_emptied(patient: Patient) -> str:
     assert patient.ended(0) == 2, patient.group.words()
     refusal = patient.said(r"no checkpoint, but Kafka says")
     assert refusal and "--rebuild-from" in refusal
+    _rebuild(patient)
+    return "Redis came back empty: refused with 2 and the mend; --rebuild-from decided again"
+
+
+def _rebuild(patient: Patient) -> None:
     patient.group.arguments = ("--rebuild-from", "2020-01-01T00:00:00Z")
     patient.start(0)
     patient.group.arguments = ()
-    return "Redis came back empty: refused with 2 and the mend; --rebuild-from decided again"
 
 
 def redis_set_back(patient: Patient) -> str:
@@ -179,6 +185,22 @@ def leader_killed(patient: Patient) -> str:
         time.sleep(patient.rng.uniform(4.0, 8.0))
         patient.kafka.restart(node)
     return f"node {node} of three, leader of a third of the partitions, was killed and came back"
+
+
+def partitions_added(patient: Patient) -> str:
+    """Both logs get them at the same place. A third of the sensors speak in other partitions from there on."""
+    base = BY_STREAM["sensor"].base
+    with patient.nothing_arrives():
+        patient.kafka.add_partitions([topic_name(base, prefix) for prefix in patient.logs], _MORE_PARTITIONS)
+        patient.producer.renew()
+    assert patient.ended(0) == 2, patient.group.words()
+    refusal = patient.said(r"has a partition \d, it had 4 partitions when this worker began")
+    assert refusal and "--rebuild-from" in refusal
+    patient.group.start(0)
+    assert patient.ended(0) == 2, patient.group.words()
+    assert patient.said(rf"had 4 partitions, now it has {_MORE_PARTITIONS}")
+    _rebuild(patient)
+    return f"{base} got {_MORE_PARTITIONS} partitions for 4: refused with 2 and the mend; --rebuild-from decided again"
 
 
 def network_cut(patient: Patient) -> str:

@@ -18,12 +18,11 @@ from pathlib import Path
 
 from replay.feeder import send_registry
 from streams.embedded.redis import EmbeddedRedis
-from streams.kafka import Producer
 from streams.topics import topic_name
 from tests.e2e.apache_kafka import ApacheKafka
 from tests.e2e.faults import injuries, needs
 from tests.e2e.faults.judge import Marks, Verdict, compare, heads_that_fell
-from tests.e2e.faults.patient import LabRedis, Patient
+from tests.e2e.faults.patient import LabRedis, Patient, Sender
 from tests.e2e.faults.scenarios import Chain
 from tests.e2e.mirrored_logs import PROGRESS_MS, Told, feed_all, make_topics, settled
 from tests.e2e.test_kill_nine import small_city
@@ -107,12 +106,11 @@ class Lab:
         calm = WorkerGroup(broker, calm_redis.url, f"{stamp}-calm.", folder)
         stack.callback(calm.close)
         stack.callback(struck.close)
-        producer = stack.enter_context(Producer(broker))
-        patient = Patient(
-            struck, redis, self.kafka, random.Random(seed), folder, chain.links[0].workers, producer, unread=pace.sensors / 3
-        )
+        producer = stack.enter_context(contextlib.closing(Sender(broker)))
         groups = [struck, calm] if chain.judged == "calm" else [struck]
         prefixes = [group.prefix for group in groups]
+        workers, unread = chain.links[0].workers, pace.sensors / 3
+        patient = Patient(struck, redis, self.kafka, random.Random(seed), folder, workers, producer, prefixes, unread=unread)
         city = small_city(CITY_SEED, pace.every_s, pace.sensors)
         for prefix in prefixes:
             make_topics(broker, prefix, stamped_by_producer=True, more=self._copies)

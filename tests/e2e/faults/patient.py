@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,15 +65,40 @@ class LabRedis:
             self._server.close()
 
 
+class Sender:
+    """The feed's producer, which may be begun anew: librdkafka asks for the partitions of a topic once in five minutes."""
+
+    def __init__(self, broker: str) -> None:
+        self._broker = broker
+        self._producer = Producer(broker)
+
+    @property
+    def send(self) -> Callable[..., None]:
+        return self._producer.send
+
+    def flush_acknowledged(self, timeout_s: float = 30.0) -> None:
+        self._producer.flush_acknowledged(timeout_s)
+
+    def renew(self) -> None:
+        self.close()
+        self._producer = Producer(self._broker)
+
+    def close(self) -> None:
+        self._producer.close()
+
+
 @dataclass
 class Patient:
+    """``logs``: prefixes of the logs that are fed alike, the struck group's among them."""
+
     group: WorkerGroup
     redis: LabRedis
     kafka: ApacheKafka
     rng: random.Random
     folder: Path
     workers: int
-    producer: Producer
+    producer: Sender
+    logs: Sequence[str]
     #: Whoever holds it holds the feed up.
     turn: threading.Lock = field(default_factory=threading.Lock)
     #: Unread records that are a second or two of the feed: so far behind is not behind.

@@ -54,6 +54,7 @@ SCENARIOS = (
     Scenario("broker-killed", "the only broker killed and started again", injuries.broker_killed),
     Scenario("broker-killed-topic", "the same, checkpoints in a topic", injuries.broker_killed, settings=TOPIC),
     Scenario("leader-killed", "one of three brokers killed and started again", injuries.leader_killed, nodes=3),
+    Scenario("partitions-added", "partitions added to a topic", injuries.partitions_added, set_back=True),
     Scenario(
         "network-cut", "every connection cut for seconds", injuries.network_cut, needs=("namespace",)
     ),
