@@ -7,6 +7,9 @@ bears its name is whole. docs/replay.md describes the format.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +17,8 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
+import numpy as np
+import pyarrow.compute as pc
 
 from replay import bag_segments
 from replay.recording import FORMAT, Manifest, Segment, read_assets
@@ -25,6 +30,8 @@ MANIFEST = "manifest.json"
 REGISTRY = "registry.jsonl"
 SEGMENT_ROWS = 262_144
 SEGMENT_BYTES = 64 << 20
+#: Kept free for a bag whose disk becomes full: for the manifest, and for what is held of small topics (perhaps all there is).
+RESERVE_BYTES = 32 << 20
 #: All partitions together hold at most this many bytes of values before the largest is written out.
 HELD_BYTES = 192 << 20
 
@@ -87,15 +94,27 @@ class Bag:
 
     def read(self, topic: str, partition: int, rows: int = 8192) -> Iterator[RawBatch]:
         own = [s for s in self.manifest.segments if (s.topic, s.partition) == (topic, partition)]
+        cut = self.manifest.cut_ts
         for segment in sorted(own, key=lambda s: s.first_offset):
-            yield from bag_segments.read_segment(self._file(segment), topic, partition, rows)
+            for batch in bag_segments.read_segment(self._file(segment), topic, partition, rows):
+                if cut is None or not len(beyond := np.flatnonzero(batch.arrival_array > cut)):
+                    yield batch
+                    continue
+                if beyond[0]:
+                    yield batch.cut(0, int(beyond[0]))
+                return
 
     def registry(self) -> list[Asset]:
         return read_assets(self.path / REGISTRY) if self.manifest.registry_rows else []
 
 
+class NoRoom(Mend):
+    """The disk is full: :meth:`BagWriter.close_cut` keeps what has been written."""
+
+
 class BagWriter:
     """Writes a bag as records come. ``write`` takes records of one partition in log order; ``close`` makes the bag appear.
+    Both raise :class:`NoRoom` where what was read cannot be written any more.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -122,10 +141,16 @@ class BagWriter:
         # Resolved, because "." and ".." have no name to put it beside.
         whole = self.path.resolve()
         self._partial = whole.with_name(whole.name + ".partial")
+        self._reserve = self._partial / "reserve"
         try:
             if self._partial.exists():
                 shutil.rmtree(self._partial)
             (self._partial / "segments").mkdir(parents=True)
+            with self._reserve.open("wb") as kept:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(kept.fileno(), 0, RESERVE_BYTES)
+                else:
+                    kept.write(bytes(RESERVE_BYTES))
         except OSError as error:
             raise Mend(error.strerror or "cannot be made", str(self._partial), "name a place that can be written to") from error
         self.manifest = Manifest(
@@ -197,7 +222,12 @@ class BagWriter:
         self._numbers[key] = number + 1
         name = f"segments/{topic}-{partition:04d}-{number:06d}.parquet"
         file = self._partial / name
-        bag_segments.write_segment(file, tables)
+        try:
+            bag_segments.write_segment(file, tables)
+        except OSError as error:
+            file.unlink(missing_ok=True)
+            self._held[key] = tables
+            raise NoRoom(os.strerror(error.errno or errno.EIO), str(self.path), "make room, or name another place") from error
         arrivals = [table.column("arrival_ts").cast("int64") for table in tables]
         self.manifest.segments.append(
             Segment(
@@ -218,17 +248,52 @@ class BagWriter:
         """Write what is held and the manifest, and move the bag to its place. ``until``: see :class:`Manifest`."""
         if self._closed:
             return
-        self._closed = True
         for key in sorted(self._held):
             self._flush(key)
         manifest = self.manifest
-        manifest.segments.sort(key=lambda s: (s.topic, s.partition, s.first_offset))
-        manifest.counts = dict(sorted(manifest.counts.items()))
         manifest.until = _over(max, manifest.last_arrival_ts, until) if until is not None else manifest.last_arrival_ts
-        (self._partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        self._appear()
+
+    def close_cut(self, known: int) -> int | None:
+        """Close a bag that has no more room. It holds all that arrived up to the time (ms) that is returned; ``known``: up to
+        where everything had been read. None, and no bag, where that is in front of its first record.
+        """
+        self._reserve.unlink()
+        for key in sorted(self._held, key=lambda held: self._bytes.get(held, HELD_BYTES)):
+            with contextlib.suppress(NoRoom):
+                self._flush(key)
+        lost = [int(pc.min(one.column("arrival_ts").cast("int64")).as_py()) - 1 for held in self._held.values() for one in held]
+        manifest = self.manifest
+        cut = min([known, *lost])
+        if manifest.first_arrival_ts is None or cut < manifest.first_arrival_ts:
+            self._closed = True
+            shutil.rmtree(self._partial, ignore_errors=True)
+            return None
+        manifest.cut_ts = manifest.until = manifest.last_arrival_ts = cut
+        manifest.last_event_ts = None if manifest.last_event_ts is None else min(manifest.last_event_ts, cut)
+        self._held.clear()
+        self._write_manifest()
+        whole = Bag(self._partial)
+        rows = {home: sum(map(len, whole.read(*home))) for home in whole.partitions()}
+        manifest.counts = dict.fromkeys({topic for topic, _ in rows}, 0)
+        for (topic, _), count in rows.items():
+            manifest.counts[topic] += count
+        self._appear()
+        return cut
+
+    def _appear(self) -> None:
+        self._closed = True
+        self._reserve.unlink(missing_ok=True)
+        self.manifest.segments.sort(key=lambda s: (s.topic, s.partition, s.first_offset))
+        self.manifest.counts = dict(sorted(self.manifest.counts.items()))
+        self._write_manifest()
         if self.path.exists():
             self.path.rmdir()
         self._partial.rename(self.path.resolve())
+
+    def _write_manifest(self) -> None:
+        text = msgspec.json.format(msgspec.json.encode(self.manifest), indent=2)
+        (self._partial / MANIFEST).write_bytes(text + b"\n")
 
 
 def _over(which: Callable[[int, int], int], held: int | None, new: int) -> int:

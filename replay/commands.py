@@ -73,6 +73,8 @@ def _info(arguments: argparse.Namespace) -> int:
     lines += [f"{count:>12,}  {topic}" for topic, count in sorted(manifest.counts.items())]
     first, last, until = (_time(ms) for ms in (manifest.first_arrival_ts, manifest.last_arrival_ts, manifest.until))
     lines.append(f"arrived   {first} to {last}, known until {until}")
+    if manifest.cut_ts is not None:
+        lines.append("cut       the disk was full; readers see nothing that arrived later")
     lines.append(f"happened  {_time(manifest.first_event_ts)} to {_time(manifest.last_event_ts)}")
     lines.append(f"registry  {len(recording.registry()):,} assets; rules {manifest.rule_fingerprint or 'not named'}")
     if manifest.origin:

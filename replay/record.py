@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from replay.bag import BagWriter
+from replay.bag import BagWriter, NoRoom
 from replay.group import GroupProgress
 from streams.batch import Headers, RawBatch
 from streams.codec import decode_record
@@ -100,19 +100,36 @@ def record(
             signals = topic_name("signals", prefix)
             until = None
             try:
-                if follow or seconds is not None:
-                    result.stopped_by = tape.follow(seconds, stop)
-                # Asked before the ends are: what was finished then is in what is read.
-                if group is not None and signals in wanted:
-                    writer.manifest.committed = _committed(broker, group, signals)
-                until = tape.to_the_ends()
-            except KeyboardInterrupt:
-                result.stopped_by = "interrupt"
-            writer.close(until=None if playback else until)
+                try:
+                    if follow or seconds is not None:
+                        result.stopped_by = tape.follow(seconds, stop)
+                    # Asked before the ends are: what was finished then is in what is read.
+                    if group is not None and signals in wanted:
+                        writer.manifest.committed = _committed(broker, group, signals)
+                    until = tape.to_the_ends()
+                except KeyboardInterrupt:
+                    result.stopped_by = "interrupt"
+                writer.close(until=None if playback else until)
+            except NoRoom as full:
+                raise _cut_short(writer, tape.known(), full) from full
         result.records = dict(writer.manifest.counts)
     finally:
         consumer.close()
     return result
+
+
+def _cut_short(writer: BagWriter, known: int, full: NoRoom) -> Mend:
+    """Keep what there is room for, as far as it is whole."""
+    writer.manifest.committed = {}  # the signals of the last records are not in it
+    cut = writer.close_cut(known)
+    if cut is None:
+        return Mend(f"{full.what}: nothing of the recording could be kept", str(writer.path), "make room and record again")
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(cut / 1000))
+    return Mend(
+        f"{full.what}: the recording holds what arrived until {when} and nothing after",
+        str(writer.path),
+        "make room and record the rest while the broker still keeps it",
+    )
 
 
 def _committed(broker: str, group: str, topic: str) -> dict[str, int]:
@@ -139,11 +156,15 @@ class _Tape:
     ) -> None:
         self._consumer, self._homes, self._writer, self._playback, self._progress = consumer, homes, writer, playback, progress
         self._total = 0
+        #: Newest arrival read of each partition.
+        self._newest: dict[Any, int] = {}
 
     def _poll(self) -> None:
         polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=10_000)
         for home, messages in sorted(polled.items()):
-            self._writer.write(_batch(home.topic, home.partition, messages, self._playback))
+            batch = _batch(home.topic, home.partition, messages, self._playback)
+            self._newest[home] = max(self._newest.get(home, 0), *batch.arrivals)
+            self._writer.write(batch)
             self._total += len(messages)
         if self._progress is not None and polled:
             self._progress(self._total)
@@ -157,6 +178,12 @@ class _Tape:
                 if seconds is not None and time.monotonic() - began >= seconds:
                     return "seconds"
         return "interrupt"
+
+    def known(self) -> int:
+        """Arrival (ms) up to which every partition has been read."""
+        ends = self._consumer.end_offsets(self._homes)
+        behind = [self._newest.get(home, 0) for home in self._homes if self._consumer.position(home) < ends[home]]
+        return min(behind, default=max(self._newest.values(), default=0))
 
     def to_the_ends(self) -> int | None:
         """Read up to the ends the partitions have now; the time of asking, or None where the broker stopped answering."""

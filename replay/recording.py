@@ -45,6 +45,8 @@ class Manifest(Struct, kw_only=True):
     first_event_ts: int | None = None
     last_event_ts: int | None = None
     until: int | None = None
+    #: Where the disk was full: the recording holds everything that arrived up to here, and readers see nothing behind it.
+    cut_ts: int | None = None
     counts: dict[str, int] = {}
     rule_fingerprint: str | None = None
     registry_rows: int = 0

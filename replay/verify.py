@@ -115,6 +115,12 @@ class Verification:
     unless the manifest names another."""
 
     def __init__(self, recording: Recording, books: list[RuleBook], settings: StageSettings | None = None) -> None:
+        if recording.manifest.cut_ts is not None:
+            raise Mend(
+                "was cut where the disk was full: what was said of its last records is not in it",
+                str(recording.path),
+                "replay it, or verify a whole recording",
+            )
         self._recording = recording
         self._prefix = recording.manifest.prefix
         self._settings = settings or StageSettings()

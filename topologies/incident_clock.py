@@ -62,7 +62,8 @@ class Progress:
     a timer that fired by their time would not have waited for the signal that stops it. A step counts for a twelfth of
     ``stall_ms`` at most: when all workers were away for minutes, whoever is read first comes all that way at once, and the
     others had no occasion to speak. To repeat itself is to speak (:meth:`heard`): a worker that dies again and again before its
-    checkpoint says the same again and again. A stalled source counts again as soon as it speaks, so ``low`` may fall; what
+    checkpoint says the same again and again. (Repetitions change nothing else; and where no source has stalled, nothing at
+    all.) A stalled source counts again as soon as it speaks, so ``low`` may fall; what
     has been fired stays fired.
 
     >>> progress = Progress(stall_ms=60_000)

@@ -90,15 +90,20 @@ def cluster_id(draw: Callable[[], bytes] = lambda: uuid.uuid4().bytes) -> str:
 
 
 class ApacheKafka:
-    """``nodes`` brokers that are controllers too; ``bootstrap`` names them all."""
+    """``nodes`` brokers that are controllers too; ``bootstrap`` names them all.
+
+    Each listens on a second port as well (``wired``, the right one of each pair), which it tells clients to reach by the left
+    one: whoever relays the two can slow down those who come that way.
+    """
 
     def __init__(self, nodes: int = 1, *, start_s: float = 60.0) -> None:
         self.classpath = classpath()
         self._folder = tempfile.TemporaryDirectory(prefix="citywatch-kafka-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
         self.nodes = nodes
-        ports = free_ports(2 * nodes)
-        self.ports, self._controllers = ports[:nodes], ports[nodes:]
+        ports = free_ports(4 * nodes)
+        self.ports, self._controllers, relayed, behind = (ports[part * nodes :][:nodes] for part in range(4))
+        self.wired = list(zip(relayed, behind, strict=True))
         self.bootstrap = ",".join(f"127.0.0.1:{port}" for port in self.ports)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         cluster = cluster_id()
@@ -119,6 +124,7 @@ class ApacheKafka:
 
     def _properties(self, node: int) -> str:
         quorum = ",".join(f"{i + 1}@127.0.0.1:{port}" for i, port in enumerate(self._controllers))
+        relayed, behind = self.wired[node - 1]
         copies = min(3, self.nodes)
         in_sync = 2 if copies == 3 else 1
         return "\n".join(
@@ -126,10 +132,11 @@ class ApacheKafka:
                 "process.roles=broker,controller",
                 f"node.id={node}",
                 f"controller.quorum.voters={quorum}",
-                f"listeners=PLAINTEXT://127.0.0.1:{self.ports[node - 1]},CONTROLLER://127.0.0.1:{self._controllers[node - 1]}",
-                f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.ports[node - 1]}",
+                f"listeners=PLAINTEXT://127.0.0.1:{self.ports[node - 1]},WIRED://127.0.0.1:{behind},"
+                f"CONTROLLER://127.0.0.1:{self._controllers[node - 1]}",
+                f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.ports[node - 1]},WIRED://127.0.0.1:{relayed}",
                 "controller.listener.names=CONTROLLER",
-                "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+                "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,WIRED:PLAINTEXT",
                 "inter.broker.listener.name=PLAINTEXT",
                 f"log.dirs={self.folder}/log{node}",
                 "auto.create.topics.enable=false",
@@ -194,9 +201,10 @@ class ApacheKafka:
         process.kill()
         process.wait()
 
-    def restart(self, node: int = 1, *, start_s: float = 60.0) -> None:
-        """Start a node that was killed, on its own log."""
-        self._launch(node)
+    def restart(self, *nodes: int, start_s: float = 60.0) -> None:
+        """Start nodes that were killed (the first, where none is named), on their own logs."""
+        for node in nodes or (1,):
+            self._launch(node)
         self._wait(start_s)
 
     def add_partitions(self, topics: Iterable[str], total: int) -> None:

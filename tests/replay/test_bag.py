@@ -1,12 +1,16 @@
+import errno
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from replay.bag import Bag, BagWriter
+from replay import bag_segments
+from replay.bag import Bag, BagWriter, NoRoom
 from replay.opening import open_recording
+from replay.verify import Verification
 from streams.batch import RawBatch
 from streams.errors import Mend
 from streams.records import Asset, Period
@@ -65,6 +69,63 @@ def test_many_small_segments_read_like_one(tmp_path: Path) -> None:
     path = written(tmp_path, segment_rows=20)
     assert len(Bag(path).manifest.segments) == 6
     assert [o for one in everything(path) for o in one.offsets] == list(range(100))
+
+
+def full_after(monkeypatch: pytest.MonkeyPatch, segments: int, more: int = 0) -> None:
+    """The disk takes so many segments, of the next one a part, and then so many more: what is kept free for that."""
+    write, fits = bag_segments.write_segment, iter([True] * segments + [False] + [True] * more)
+
+    def limited(path: Path, tables: Any) -> None:
+        write(path, tables)
+        if not next(fits, False):
+            path.write_bytes(path.read_bytes()[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(bag_segments, "write_segment", limited)
+
+
+def test_a_full_disk_leaves_a_bag_of_what_had_been_written_up_to_one_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_after(monkeypatch, 3, more=1)
+    writer = BagWriter(tmp_path / "bag", segment_rows=20)
+    writer.registry([Asset("S1", "sensor", [Period(from_=0)])])
+    writer.write(batch(0, 45, partition=1))
+    writer.write(batch(0, 30))
+    writer.write(batch(30, 20))
+    writer.write(batch(45, 15, partition=1))  # held, and written in what was kept free
+    with pytest.raises(NoRoom, match="No space left on device; make room"):
+        writer.write(batch(50, 20))
+    assert writer.close_cut(START + 10**9) == START + 50_004
+    found = Bag(tmp_path / "bag")
+    assert found.verify() == 5
+    assert [o for one in found.read(TOPIC, 0) for o in one.offsets] == list(range(50))
+    assert [o for one in found.read(TOPIC, 1) for o in one.offsets] == list(range(50))
+    assert (found.manifest.counts, found.manifest.until) == ({TOPIC: 100}, found.manifest.cut_ts)
+    assert sorted(path.name for path in (tmp_path / "bag").iterdir()) == ["manifest.json", "registry.jsonl", "segments"]
+
+
+def test_a_bag_is_cut_where_a_partition_had_not_been_read_any_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full_after(monkeypatch, 1)
+    writer = BagWriter(tmp_path / "bag", segment_rows=20)
+    writer.write(batch(0, 20))
+    with pytest.raises(NoRoom):
+        writer.write(batch(20, 20))
+    assert writer.close_cut(START + 7_005) == START + 7_005
+    found = Bag(tmp_path / "bag")
+    assert [o for one in found.read(TOPIC, 0) for o in one.offsets] == list(range(8))
+    with pytest.raises(Mend, match="was cut where the disk was full"):
+        Verification(found, [])
+
+
+def test_a_full_disk_in_front_of_the_first_record_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full_after(monkeypatch, 0)
+    writer = BagWriter(tmp_path / "bag")
+    writer.write(batch(0, 20))
+    with pytest.raises(NoRoom):
+        writer.close()
+    assert writer.close_cut(START + 10**9) is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_manifest_counts_and_spans(tmp_path: Path) -> None:

@@ -5,17 +5,27 @@ A fault that left no trace raises AssertionError: a run in which nothing happene
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
+from confluent_kafka.admin import AdminClient
+
 from detectors.families import FAMILIES_FILE
+from replay.bag import Bag
+from replay.opening import open_recording
 from streams.topics import BY_STREAM, topic_name
+from tests.e2e.faults import needs
 from tests.e2e.faults.patient import Patient
-from tests.e2e.worker_group import PASSES
+from tests.e2e.worker_group import PASSES, ROOT
 from topologies.crash_points import POINTS, SWITCH_POINT
+from topologies.worker import EXIT_OUTPUTS, EXIT_WATCHDOG
 
 #: Sessions of the lab's workers last three seconds.
 SESSION_S = 3.0
@@ -147,14 +157,7 @@ def redis_set_back(patient: Patient) -> str:
 
 def disk_full(patient: Patient) -> str:
     """Redis's folder is a small tmpfs (see scenarios): fill it, then make room."""
-    ballast = patient.redis.folder / "ballast"
-    with ballast.open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(65_536))
-                file.flush()
-        except OSError:
-            pass  # full, as was wanted
+    ballast = _filled(patient.redis.folder)
     try:
         patient.until(lambda: patient.metric(0, "citywatch_checkpoint_failures_total") > 0, "a checkpoint that fails")
         time.sleep(patient.rng.uniform(1.0, 3.0))
@@ -163,6 +166,38 @@ def disk_full(patient: Patient) -> str:
     failures = patient.metric(0, "citywatch_checkpoint_failures_total")
     patient.until(lambda: patient.metric(0, "citywatch_checkpoint_age_seconds") < 2, "a checkpoint again")
     return f"the disk of Redis was full: {failures:.0f} checkpoints could not be written, then there was room"
+
+
+def _filled(folder: Path) -> Path:
+    ballast = folder / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:  # full, as was wanted
+        while True:
+            file.write(bytes(65_536))
+    return ballast
+
+
+def recording_full(patient: Patient) -> str:
+    """Somebody records the struck log onto a small tmpfs beside the workers."""
+    place = needs.mounted(patient.folder / "recording", 48)
+    bag = place / "struck.bag"
+    words = [sys.executable, "-m", "citywatch", "replay", "record", str(bag), "--follow", "--broker", patient.kafka.bootstrap]
+    recorder = subprocess.Popen(words, env=patient.group.environment(0), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        patient.until(lambda: bag.with_name("struck.bag.partial").exists(), "the recorder has begun")
+        time.sleep(patient.rng.uniform(1.0, 4.0))
+        _filled(place)
+        recorder.send_signal(signal.SIGINT)
+        said = recorder.communicate(timeout=60)[1]
+        assert recorder.returncode == 2 and re.search(
+            r"No space left on device: the recording holds what arrived until", said
+        ), said
+        kept = open_recording(bag)
+        assert isinstance(kept, Bag) and kept.verify() and kept.manifest.counts
+        count = sum(kept.manifest.counts.values())
+    finally:
+        recorder.kill()
+        needs.unmount(place)
+    return f"the disk of a recording was full: it ended with 2 and the mend, {count} records of it can be replayed"
 
 
 # --- broker, network, sinks, clock
@@ -185,6 +220,37 @@ def leader_killed(patient: Patient) -> str:
         time.sleep(patient.rng.uniform(4.0, 8.0))
         patient.kafka.restart(node)
     return f"node {node} of three, leader of a third of the partitions, was killed and came back"
+
+
+def brokers_away(patient: Patient) -> str:
+    with patient.nothing_arrives():
+        for node in (1, 2, 3):
+            patient.kafka.kill(node)
+        time.sleep(60.0)
+        patient.kafka.restart(1, 2, 3)
+    # The watchdog's minute, or outputs that nobody takes: whoever watches the worker starts it again.
+    worker = patient.group.processes[0]
+    patient.until(lambda: worker.poll() is not None or patient.group.ready(0), "the worker is ready or has ended")
+    code = worker.poll()
+    assert code in (None, EXIT_OUTPUTS, EXIT_WATCHDOG), (code, patient.group.words())
+    if code is not None:
+        patient.start(0)
+    ended = "the worker did not end" if code is None else f"the worker ended with {code} and was started again"
+    return f"all three brokers were killed and came back a minute later; {ended}"
+
+
+def network_slow(patient: Patient) -> str:
+    delay, seconds = patient.rng.uniform(0.2, 0.6), patient.rng.uniform(8.0, 15.0)
+    patient.wire.delay_s = delay
+    try:
+        began = time.monotonic()
+        AdminClient({"bootstrap.servers": patient.wire.bootstrap, "log_level": 0}).list_topics(timeout=30)
+        answer = time.monotonic() - began
+        time.sleep(seconds)
+    finally:
+        patient.wire.delay_s = 0.0
+    assert answer >= 2 * delay and patient.alive() == [0], (answer, patient.group.words())
+    return f"for {seconds:.0f} s every packet took {delay * 1000:.0f} ms each way (an answer {answer:.1f} s); no worker ended"
 
 
 def partitions_added(patient: Patient) -> str:
@@ -263,6 +329,29 @@ def die_and_change(patient: Patient) -> str:
     change_rules(Path(patient.group.settings["CITYWATCH_RULES"]))
     patient.start(0)
     return "worker 0 was killed, and started with other rules than it had decided with"
+
+
+class Reload:
+    """Rules that change while a fault goes on: after a moment that is drawn, in whatever state the workers are then."""
+
+    def __init__(self, patient: Patient) -> None:
+        self._patient = patient
+        self._told = 0
+        self._failure: Exception | None = None
+        self._timer = threading.Timer(patient.rng.uniform(0.0, 6.0), self._change)
+        self._timer.start()
+
+    def _change(self) -> None:
+        try:
+            change_rules(Path(self._patient.group.settings["CITYWATCH_RULES"]))
+            self._told = self._patient.hang_up()
+        except Exception as failure:
+            self._failure = failure
+
+    def over(self) -> str:
+        self._timer.join()
+        assert self._failure is None, self._failure
+        return f"; meanwhile rules were changed and {self._told} workers told to read them"
 
 
 def rule_sets(folder: Path, rules: Path) -> None:

@@ -24,6 +24,7 @@ from tests.e2e.faults import injuries, needs
 from tests.e2e.faults.judge import Marks, Verdict, compare, heads_that_fell
 from tests.e2e.faults.patient import LabRedis, Patient, Sender
 from tests.e2e.faults.scenarios import Chain
+from tests.e2e.faults.wire import Wire
 from tests.e2e.mirrored_logs import PROGRESS_MS, Told, feed_all, make_topics, settled
 from tests.e2e.test_kill_nine import small_city
 from tests.e2e.worker_group import ROOT, WorkerGroup
@@ -70,6 +71,8 @@ class Outcome:
     records: int
     verdict: Verdict
     struck: list[Struck]
+    #: Rules were read again in the middle of each fault.
+    reloaded: bool = False
 
     @property
     def passed(self) -> bool:
@@ -85,32 +88,43 @@ class Lab:
     def __init__(self, nodes: int, folder: Path) -> None:
         self.folder = folder
         self.kafka = ApacheKafka(nodes)
+        self.wire = Wire(self.kafka.wired)
         self._copies = ["--replication", "3"] if nodes >= 3 else []
 
     def close(self) -> None:
+        self.wire.close()
         self.kafka.close()
 
     def run(self, chain: Chain, seed: int, pace: Pace = CHAINED) -> Outcome:
+        """With an odd seed rules change in the middle of each fault; then the recorded log is decided again to judge, and what
+        is about a rebuild is left out (by other rules it tells other things, as it must)."""
+        again = chain.with_rules_read_again() if seed % 2 else None
+        chain = again or chain
         folder = self.folder / f"{chain.links[0].name}-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            return self._run(chain, seed, pace, folder, stack)
+            return self._run(chain, seed, pace, again is not None, folder, stack)
 
-    def _run(self, chain: Chain, seed: int, pace: Pace, folder: Path, stack: contextlib.ExitStack) -> Outcome:
+    def _run(self, chain: Chain, seed: int, pace: Pace, reload: bool, folder: Path, stack: contextlib.ExitStack) -> Outcome:
         broker = self.kafka.bootstrap
+        judged = "verify" if reload else chain.judged
         stamp = f"f{time.time_ns() // 1_000_000 % 10**9}"
         redis = self._redis(chain, pace, folder, stack)
         calm_redis = stack.enter_context(EmbeddedRedis(folder / "calm-redis"))
-        settings = self._settings(chain, folder)
-        struck = WorkerGroup(broker, redis.url, f"{stamp}-struck.", folder, chain.module, settings)
+        settings = self._settings(chain, judged, folder)
+        struck = WorkerGroup(
+            self.wire.bootstrap if chain.wired else broker, redis.url, f"{stamp}-struck.", folder, chain.module, settings
+        )
         calm = WorkerGroup(broker, calm_redis.url, f"{stamp}-calm.", folder)
         stack.callback(calm.close)
         stack.callback(struck.close)
         producer = stack.enter_context(contextlib.closing(Sender(broker)))
-        groups = [struck, calm] if chain.judged == "calm" else [struck]
+        groups = [struck, calm] if judged == "calm" else [struck]
         prefixes = [group.prefix for group in groups]
         workers, unread = chain.links[0].workers, pace.sensors / 3
-        patient = Patient(struck, redis, self.kafka, random.Random(seed), folder, workers, producer, prefixes, unread=unread)
+        patient = Patient(
+            struck, redis, self.kafka, random.Random(seed), folder, workers, producer, prefixes, self.wire, unread=unread
+        )
         city = small_city(CITY_SEED, pace.every_s, pace.sensors)
         for prefix in prefixes:
             make_topics(broker, prefix, stamped_by_producer=True, more=self._copies)
@@ -129,9 +143,9 @@ class Lab:
         feeder.start()
         in_topic = settings.get("CITYWATCH_CHECKPOINT_STORE") == "topic"
         marks = Marks(redis.url, struck.name)
-        done, fell = self._strike(chain, patient, pace, None if in_topic else marks)
+        done, fell = self._strike(chain, patient, pace, None if in_topic else marks, reload)
 
-        if chain.judged == "calm":
+        if judged == "calm":
             calm.start(0)
             calm.await_ready(0)
         while sum(row["from_ts"] <= time.time() * 1000 for row in city.truth) < pace.begun:
@@ -147,15 +161,17 @@ class Lab:
             fell = self._watched(marks)
         if in_topic:
             fell = heads_that_fell(broker, topic_name("checkpoints", struck.prefix), struck.name)
-        if chain.judged == "calm":
+        if judged == "calm":
             verdict = compare(told[calm.prefix], told[struck.prefix], horizon)
         else:
             verdict = self._verified(struck, told[struck.prefix], folder)
         verdict.went_back = len(fell)
         verdict.details += fell
-        return Outcome(seed, records, verdict, done)
+        return Outcome(seed, records, verdict, done, reload)
 
-    def _strike(self, chain: Chain, patient: Patient, pace: Pace, marks: Marks | None) -> tuple[list[Struck], list[str]]:
+    def _strike(
+        self, chain: Chain, patient: Patient, pace: Pace, marks: Marks | None, reload: bool
+    ) -> tuple[list[Struck], list[str]]:
         """One fault after the other. The checkpoints are watched until one of them sets the store back: what fell till then."""
         done: list[Struck] = []
         fell: list[str] = []
@@ -169,7 +185,10 @@ class Lab:
                 marks.start()
             time.sleep(patient.rng.uniform(*pace.before_s))
             began = time.monotonic()
+            meanwhile = injuries.Reload(patient) if reload else None
             proof = link.injure(patient)
+            if meanwhile is not None:
+                proof += meanwhile.over()
             patient.until(patient.caught_up, "everything is read again")
             done.append(Struck(link.name, proof, time.monotonic() - began))
         return done, fell
@@ -191,9 +210,9 @@ class Lab:
         stack.callback(redis.close)
         return redis
 
-    def _settings(self, chain: Chain, folder: Path) -> dict[str, str]:
+    def _settings(self, chain: Chain, judged: str, folder: Path) -> dict[str, str]:
         settings = dict(chain.settings)
-        if chain.judged == "verify":
+        if judged == "verify":
             injuries.rule_sets(folder, RULES)
             settings["CITYWATCH_RULES"] = str(folder / "rules")
         if chain.module.endswith("stepped_worker"):

@@ -18,6 +18,7 @@ from pathlib import Path
 from streams.embedded.redis import EmbeddedRedis, free_port
 from streams.kafka import Producer
 from tests.e2e.apache_kafka import ApacheKafka
+from tests.e2e.faults.wire import Wire
 from tests.e2e.worker_group import WorkerGroup
 from topologies.checkpoints import RedisStore
 
@@ -99,6 +100,7 @@ class Patient:
     workers: int
     producer: Sender
     logs: Sequence[str]
+    wire: Wire
     #: Whoever holds it holds the feed up.
     turn: threading.Lock = field(default_factory=threading.Lock)
     #: Unread records that are a second or two of the feed: so far behind is not behind.
@@ -130,6 +132,15 @@ class Patient:
             self.group.start(slot, crash_at)
         if crash_at is None:
             self.group.await_ready(*slots, seconds=WITHIN_S)
+
+    def hang_up(self) -> int:
+        """SIGHUP to every worker that is far enough to hear it (and not asleep); to how many."""
+        told = 0
+        for slot in self.alive():
+            if self.group.get(slot, "/healthz")[0]:
+                self.group.processes[slot].send_signal(signal.SIGHUP)
+                told += 1
+        return told
 
     def ended(self, slot: int) -> int:
         """Wait for a worker's end; its exit code."""

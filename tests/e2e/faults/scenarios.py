@@ -36,6 +36,10 @@ class Scenario:
     seen: bool = False
     #: The store is set back on purpose: its marks may go back.
     set_back: bool = False
+    #: All is decided again by the rules at hand: what other rules had decided is told in a second way, as it must be.
+    rebuilt: bool = False
+    #: The workers reach the broker by the relay.
+    wired: bool = False
 
 
 SCENARIOS = (
@@ -48,13 +52,16 @@ SCENARIOS = (
     Scenario("come-and-go", "workers join and leave under load", injuries.come_and_go),
     Scenario("two-begin", "two workers begin a new group at once", injuries.two_begin, workers=2, running=False),
     Scenario("redis-killed", "Redis killed and started again", injuries.redis_killed),
-    Scenario("redis-emptied", "Redis comes back empty", injuries.redis_emptied, set_back=True),
+    Scenario("redis-emptied", "Redis comes back empty", injuries.redis_emptied, set_back=True, rebuilt=True),
     Scenario("redis-set-back", "Redis restored from an old snapshot", injuries.redis_set_back, set_back=True),
     Scenario("disk-full", "the disk of Redis is full", injuries.disk_full, needs=("tmpfs",)),
+    Scenario("recording-full", "the disk of a recording is full", injuries.recording_full, needs=("tmpfs",)),
     Scenario("broker-killed", "the only broker killed and started again", injuries.broker_killed),
     Scenario("broker-killed-topic", "the same, checkpoints in a topic", injuries.broker_killed, settings=TOPIC),
     Scenario("leader-killed", "one of three brokers killed and started again", injuries.leader_killed, nodes=3),
-    Scenario("partitions-added", "partitions added to a topic", injuries.partitions_added, set_back=True),
+    Scenario("brokers-away", "all three brokers killed, back after a minute", injuries.brokers_away, nodes=3),
+    Scenario("partitions-added", "partitions added to a topic", injuries.partitions_added, set_back=True, rebuilt=True),
+    Scenario("network-slow", "every packet between worker and broker late for seconds", injuries.network_slow, wired=True),
     Scenario(
         "network-cut", "every connection cut for seconds", injuries.network_cut, needs=("namespace",)
     ),
@@ -106,7 +113,11 @@ class Chain:
 
     @property
     def nodes(self) -> int:
-        return self.links[0].nodes
+        return max(link.nodes for link in self.links)
+
+    @property
+    def wired(self) -> bool:
+        return any(link.wired for link in self.links)
 
     @property
     def judged(self) -> Literal["calm", "verify"]:
@@ -115,6 +126,11 @@ class Chain:
     @property
     def needs(self) -> frozenset[str]:
         return frozenset(need for link in self.links for need in link.needs)
+
+    def with_rules_read_again(self) -> Chain | None:
+        """What of it can befall workers whose rules change meanwhile; None where it is about that, or nothing is left."""
+        links = tuple(link for link in self.links if not (link.rebuilt or link.seen))
+        return Chain(links) if links and self.judged == "calm" else None
 
     def without(self, needs: Collection[str]) -> Chain:
         """What is left where these cannot be had."""
@@ -133,10 +149,11 @@ def _chain(*names: str) -> Chain:
 #: partitions ahead of others, and what these have to say would come behind such a timer.
 CHAINS = (
     _chain("two-begin", "zombie", "kill-all", "kill-anywhere"),
-    _chain("kill-point", "come-and-go", "redis-killed", "disk-full"),
+    _chain("kill-point", "come-and-go", "redis-killed", "recording-full", "disk-full"),
     _chain("clock-stepped", "broker-killed", "redis-set-back", "redis-emptied"),
     _chain("zombie-topic", "kill-point-topic", "sink-hangs", "broker-killed-topic"),
     _chain("rules-reload", "rules-changed"),
-    _chain("leader-killed"),
+    _chain("network-slow", "leader-killed", "partitions-added"),
+    _chain("brokers-away"),
     _chain("network-cut"),
 )  # fmt: skip

@@ -26,9 +26,9 @@ def table(outcomes: Iterable[Mapping[str, Any]]) -> str:
     """
     held = list(outcomes)
     rows = [
-        "| fault | times | records in | revisions expected | missing | second ids | second bodies | marks that fell "
-        "| recovery, median | worst |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| fault | times | with rules changed | records in | revisions expected | missing | second ids | second bodies "
+        "| marks that fell | recovery, median | worst |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     mistakes: list[str] = []
     for scenario in SCENARIOS:
@@ -42,7 +42,8 @@ def table(outcomes: Iterable[Mapping[str, Any]]) -> str:
             continue
         sums = [sum(verdict[count] for verdict in verdicts) for count in ("expected", *_COUNTS)]
         times = [fault["recovery_s"] for _, fault in mine]
-        cells = [scenario.what, len(mine), sum(one["records"] for one, _ in mine), *sums]
+        changed = sum(one.get("reloaded", False) for one, _ in mine)
+        cells = [scenario.what, len(mine), changed, sum(one["records"] for one, _ in mine), *sums]
         cells += [f"{statistics.median(times):.1f} s", f"{max(times):.1f} s"]
         rows.append(f"| {' | '.join(map(str, cells))} |")
     if mistakes:
