@@ -16,10 +16,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from streams.records import Control, Signal
 from topologies.decided import Decided
@@ -29,35 +28,12 @@ from topologies.outage_signal import grown, outage_signal, topic_signal
 from topologies.quiet_topics import QuietTopics
 from topologies.reference import Assets
 from topologies.reporting import Reporting, last_heard
+from topologies.silences import DECODER, Silent, Standing, hangs_on, outages_of, partition_name
 from topologies.written import Unchanged
 
 #: Returned outages that are remembered; the oldest go first.
 _RETURNED_KEPT = 4096
 _TOPIC = "topic:"
-
-
-class Silent(Struct):
-    """One silent device: its alarm, and whether it is held (until when), was folded into an outage or goes on its own."""
-
-    signal: Signal
-    state: Literal["held", "folded", "alone"]
-    outage: str = ""
-    until: int = 0
-
-
-_DECODER = msgspec.msgpack.Decoder(Silent)
-
-
-class Standing(Struct):
-    """An outage that stands: the signal that told of it, how many silences are folded into it, and how many at most so far.
-
-    ``told``: how many it had when it was last told of.
-    """
-
-    signal: Signal
-    folded: int = 0
-    peak: int = 0
-    told: int = 0
 
 
 class Outages:
@@ -103,15 +79,29 @@ class Outages:
     def stream(self, signal: Signal) -> Iterable[Signal]:
         """A partition has heard nothing for too long, or is heard again."""
         topic = signal.source.topic
-        if signal.phase == "cleared":
+        due = self.timers.time(_TOPIC + topic)
+        if due is not None and due <= signal.arrival_ts:
+            # First comes what was to be decided before it; where another partition is yet to come that far, both wait.
+            if self._topics.put_off(signal, due):
+                return
+            self.timers.aim(_TOPIC + topic, None)
+            yield from self._decide_topic(topic, due)
+            yield from self.stream(signal)
+        elif signal.phase == "cleared":
             self._topics.back(signal)
             yield from self._maybe_over(topic, signal.arrival_ts)
             if not self._topics.quiet(topic):
                 self.timers.aim(_TOPIC + topic, None)
-            return
-        self._topics.falls_quiet(signal)
-        if topic not in self._outages and self.timers.time(_TOPIC + topic) is None:
-            self.timers.aim(_TOPIC + topic, signal.arrival_ts + self._settle_ms)
+                yield from self._go_on(topic)
+        else:
+            self._topics.falls_quiet(signal)
+            if topic not in self._outages and due is None:
+                self.timers.aim(_TOPIC + topic, signal.arrival_ts + self._settle_ms)
+
+    def _go_on(self, topic: str) -> Iterable[Signal]:
+        """With the signals of a topic that were put off."""
+        for signal in self._topics.resumed(topic):
+            yield from self.stream(signal)
 
     @property
     def _settle_ms(self) -> int:
@@ -119,19 +109,19 @@ class Outages:
 
     def _decide_topic(self, topic: str, at: int) -> Iterable[Signal]:
         first = self._topics.quiet(topic)
-        if first is None or topic in self._outages:
-            return
-        silent_at = self._topics.silent_at(topic, at)
-        if silent_at is not None and silent_at > at:
-            self.timers.aim(_TOPIC + topic, silent_at)  # another partition was heard: ask again when that is as long ago
-            return
-        yield from self._fold(topic, at, first)
+        if first is not None and topic not in self._outages:
+            silent_at = self._topics.silent_at(topic, at)
+            if silent_at is not None and silent_at > at:
+                self.timers.aim(_TOPIC + topic, silent_at)  # another partition was heard: ask again when that is as long ago
+            else:
+                yield from self._fold(topic, at, first)
+        yield from self._go_on(topic)
 
     # --- silences ---------------------------------------------------------------------------------------------------------
 
     def take(self, signal: Signal) -> Iterable[Signal]:
         """A silence begins, changes or ends."""
-        where = _hangs_on(signal)
+        where = hangs_on(signal)
         at = self.timers.time(where)
         if at is not None and at <= signal.arrival_ts:
             self.timers.aim(where, None)
@@ -152,8 +142,8 @@ class Outages:
     def _begins(self, where: str, key: str, signal: Signal) -> Iterable[Signal]:
         one = Silent(msgspec.structs.replace(signal, phase="raised"), "held")
         self._silent.setdefault(where, {})[key] = one
-        self._of_partition[_partition(signal)] += 1
-        outage = next((name for name in _outages_of(signal) if name in self._outages), None)
+        self._of_partition[partition_name(signal)] += 1
+        outage = next((name for name in outages_of(signal) if name in self._outages), None)
         if outage is not None:
             self._put_into(outage, one)
             yield from self._grown(outage, signal.arrival_ts)
@@ -169,7 +159,7 @@ class Outages:
 
     def _full_time(self, signal: Signal) -> int:
         """Who was last heard before an outage ended is given its time to report from that end on."""
-        ended = max((self._returned.get(name, 0) for name in _outages_of(signal)), default=0)
+        ended = max((self._returned.get(name, 0) for name in outages_of(signal)), default=0)
         if not ended or last_heard(signal) >= ended or signal.outage in ("gateway", "stream"):
             return 0
         return ended + self._reporting.after_ms(signal.entity, ended)
@@ -179,7 +169,7 @@ class Outages:
             yield signal  # from before this step knew of it
             return
         del self._silent[where][key]
-        self._of_partition[_partition(held.signal)] -= 1
+        self._of_partition[partition_name(held.signal)] -= 1
         if held.state == "alone":
             yield signal
         elif held.state == "held":
@@ -231,7 +221,7 @@ class Outages:
         gateway = ripe[0].gateway
         if gateway is not None and any(one.outage == "gateway" for one in ripe):
             return gateway
-        partition, settings = _partition(ripe[0]), self._settings
+        partition, settings = partition_name(ripe[0]), self._settings
         if self._topics.share(partition, at) >= settings.share and self._of_partition[partition] >= settings.min_members:
             return ripe[0].source.topic
         if gateway is None:
@@ -267,7 +257,7 @@ class Outages:
             (where, one)
             for where, group in sorted(self._silent.items())
             for _, one in sorted(group.items())
-            if one.state != "folded" and outage in _outages_of(one.signal)
+            if one.state != "folded" and outage in outages_of(one.signal)
         ]
         held = [one.signal for _, one in mine if one.state == "held"]
         since = max(map(last_heard, held), default=at)
@@ -374,23 +364,10 @@ class Outages:
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        silent = map(_DECODER.decode, saved["silent"])
+        silent = map(DECODER.decode, saved["silent"])
         self._silent = {where: {key: next(silent) for key in keys} for where, keys in saved["hangs_on"]}
         self.timers = Due((where, at) for where, at in saved["windows"])
         self._outages = {name: msgspec.convert(one, Standing) for name, one in saved["outages"]}
         self._returned = dict(saved["returned"])
         self._topics.restore(saved["topics"])
-        self._of_partition = Counter(_partition(one.signal) for group in self._silent.values() for one in group.values())
-
-
-def _partition(signal: Signal) -> str:
-    return f"{signal.source.topic}/{signal.source.partition}"
-
-
-def _hangs_on(signal: Signal) -> str:
-    return f"partition:{_partition(signal)}" if signal.gateway is None else f"gateway:{signal.gateway}"
-
-
-def _outages_of(signal: Signal) -> tuple[str, ...]:
-    """Outages a silence may belong to, the widest first."""
-    return (signal.source.topic,) if signal.gateway is None else (signal.source.topic, signal.gateway)
+        self._of_partition = Counter(partition_name(one.signal) for group in self._silent.values() for one in group.values())

@@ -25,6 +25,8 @@ class QuietTopics:
         self._ticks: dict[str, list[tuple[int, float, int]]] = {}
         self._quiet: dict[str, dict[str, Signal]] = {}
         self._peak: dict[str, int] = {}
+        #: By topic, in their order: signals that came before all partitions had passed what is to be decided in front of them.
+        self._put_off: dict[str, list[Signal]] = {}
 
     def tick(self, control: Control) -> None:
         if control.silent_fraction is None:
@@ -78,6 +80,24 @@ class QuietTopics:
         ]
         return max(times, default=at)
 
+    # --- signals that must wait ------------------------------------------------------------------------------------------
+
+    def put_off(self, signal: Signal, due: int) -> bool:
+        """Keep the signal where another partition of its topic has not passed ``due``, or where one is kept already."""
+        topic, own = signal.source.topic, f"{signal.source.topic}/{signal.source.partition}"
+        behind = any(
+            ticks[-1][0] < due
+            for partition, ticks in self._ticks.items()
+            if partition != own and partition.rsplit("/", 1)[0] == topic
+        )
+        if behind or topic in self._put_off:
+            self._put_off.setdefault(topic, []).append(signal)
+            return True
+        return False
+
+    def resumed(self, topic: str) -> list[Signal]:
+        return self._put_off.pop(topic, [])
+
     # --- state ------------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
@@ -88,9 +108,11 @@ class QuietTopics:
                 for topic, quiet in self._quiet.items()
             ],
             "peak": list(self._peak.items()),
+            "put_off": [(topic, [msgspec.to_builtins(one) for one in kept]) for topic, kept in self._put_off.items()],
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
         self._ticks = {name: [(at, share, heard) for at, share, heard in ticks] for name, ticks in saved["ticks"]}
         self._quiet = {topic: {name: msgspec.convert(one, Signal) for name, one in quiet} for topic, quiet in saved["quiet"]}
         self._peak = dict(saved["peak"])
+        self._put_off = {topic: [msgspec.convert(one, Signal) for one in kept] for topic, kept in saved.get("put_off", ())}

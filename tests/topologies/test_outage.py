@@ -205,6 +205,27 @@ def test_a_topic_is_back_when_its_partitions_are() -> None:
     assert [one.phase for one in rig.give(20, quiet(phase="cleared"))] == ["cleared"]
 
 
+def test_a_stream_that_is_back_in_its_own_log_was_away_before_whoever_is_read_later() -> None:
+    """No timer has fired: others are hours behind in theirs."""
+    rig = Rig()
+    rig.give(0, heard(-600), quiet())
+    found = rig.give(3600, quiet(phase="cleared"))
+    assert [(one.phase, one.arrival_ts - found[0].arrival_ts) for one in found] == [("raised", 0), ("cleared", 3_590_000)]
+
+
+@pytest.mark.parametrize("heard_meanwhile", [False, True])
+def test_whether_a_topic_was_silent_waits_for_its_partition_that_is_read_later(heard_meanwhile: bool) -> None:
+    rig = Rig()
+    rig.give(0, heard(-600, 0), heard(-600, 1), quiet(0))
+    assert rig.give(3600, quiet(0, phase="cleared")) == []
+    saved = msgspec.msgpack.decode(msgspec.msgpack.encode(rig.step.snapshot()))
+    rig.step = Outages(TEN, OutageSettings())
+    rig.step.restore(saved)
+    for at_s in range(9, 3700, 100):
+        rig.give(at_s, heard(at_s - 5 if heard_meanwhile else -600, 1))
+    assert [one.phase for one in rig.wait(3700)] == ([] if heard_meanwhile else ["raised", "cleared"])
+
+
 def test_its_state_goes_through_bytes() -> None:
     rig = Rig()
     rig.give(0, *(silence(i) for i in range(9)), silent_share(0.2))
