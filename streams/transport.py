@@ -149,8 +149,9 @@ def make_app(app_id: str, broker: str, *, options: TransportOptions | None = Non
         "broker_session_timeout": 10.0,
         "broker_heartbeat_interval": 3.0,
         "broker_max_poll_interval": 300.0,
-        # Partitions that are added to a topic are noticed after this, and nothing in them is read before; usually five minutes.
-        "consumer_metadata_max_age_ms": 30_000,
+        # Partitions that are added to a topic are noticed after this, not after minutes: nothing in them is read till then,
+        # and whoever has moved there seems to be silent.
+        "consumer_metadata_max_age_ms": 5_000,
         "store": "memory://",
         "TableManager": NoTables,
         "web_enabled": False,
