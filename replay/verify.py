@@ -24,6 +24,7 @@ from streams.records import Asset, Control, Incident, Signal, Source
 from streams.registry import Registry
 from streams.topics import stream_of, topic_name
 from streams.unreadable import Cause
+from topologies.detect import switch_number
 
 _CONTROL = b'"control":'
 Sequence = tuple[int, int, int]
@@ -237,16 +238,18 @@ class Verification:
         self._take(decided, one.switch(switch[2], switch[3]).signals)
 
     def _switches(self, controls: list[Control]) -> list[Switch]:
-        """One switch per place, however many cities were told of it."""
-        found: dict[tuple[int, str], Switch] = {}
+        """One for each switch of the stage, however many cities were told of it (and however often), in the stage's order: at
+        one place rules may change, and change back."""
+        found: dict[tuple[int, int, str], Switch] = {}
         for control in controls:
             offset, at = control.source.offset, control.arrival_ts
+            key = (offset, switch_number(control.source), control.control)
             if control.control == "rules":
-                found[(offset, f"rules {control.fingerprint}")] = (offset, at, self._book(control.fingerprint or ""), None)
+                found[key] = (offset, at, self._book(control.fingerprint or ""), None)
             else:
-                registry = self._registries.at(control.registry_revision or 0)
-                found[(offset, f"registry {control.registry_revision}")] = (offset, at, None, registry)
-        return sorted(found.values(), key=lambda one: one[:2])
+                found[key] = (offset, at, None, self._registries.at(control.registry_revision or 0))
+        # What one switch changed at once is told registry first.
+        return [found[key] for key in sorted(found)]
 
     @staticmethod
     def _take(decided: dict[Sequence, tuple[str, bytes, int]], signals: Iterable[Signal | Control]) -> None:

@@ -12,11 +12,13 @@ from replay.bag import BagWriter
 from replay.diff import compare, diff
 from replay.opening import open_recording
 from replay.run import Run, run
+from replay.stages import StageSettings, shard
 from replay.verify import Verified, verify
 from streams.batch import RawBatch
 from streams.codec import encode
 from streams.errors import Mend
 from streams.records import Asset, Control, Incident, Period, Signal
+from streams.registry import Registry
 
 START = 1_700_000_000_000
 READINGS, FIXES = "city.sensor.readings", "city.vehicle.positions"
@@ -238,6 +240,29 @@ def test_an_altered_value_is_named_with_both_sides(tmp_path: Path, rules: RuleBo
 def test_a_recording_without_decisions_cannot_be_verified(tmp_path: Path, rules: RuleBook) -> None:
     with pytest.raises(Mend, match=r"city\.signals"):
         verify(open_recording(folder(tmp_path / "in", gas())), [rules])
+
+
+@pytest.mark.parametrize("changes", [1, 2, 3])
+def test_rules_that_change_and_change_back_before_the_first_record_are_followed(
+    tmp_path: Path, rules: RuleBook, changes: int
+) -> None:
+    without = RuleBook.of([rule for rule in rules if rule.category != "gas"], rules.families)
+    source = open_recording(folder(tmp_path / "in", gas()))
+    one = shard((READINGS, 0), "city.", 1, rules, Registry.from_assets(source.registry()), StageSettings())
+    said: list[Signal | Control] = []
+    for number in range(changes):
+        said += one.switch(rules=rules if number % 2 else without).signals
+    with BagWriter(tmp_path / "bag", rule_fingerprint=rules.fingerprint) as writer:
+        writer.registry(source.registry())
+        for batch in source.read(READINGS, 0):
+            writer.write(batch)
+            said += one.process(batch).signals
+        values: list[bytes | None] = [encode(record) for record in said]
+        n = len(values)
+        writer.write(RawBatch("city.signals", 0, list(range(n)), [START] * n, values, [b"k"] * n))
+    found = verify(open_recording(tmp_path / "bag"), [rules, without])
+    assert [one for one in found.differences if one.what == "signal"] == []
+    assert any(isinstance(record, Signal) and record.category == "gas" for record in said) == (changes == 2)
 
 
 def test_other_rules_than_the_recorded_ones_are_refused(tmp_path: Path, rules: RuleBook) -> None:
