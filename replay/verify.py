@@ -213,7 +213,8 @@ class Verification:
         if revision is None or (first_switch is not None and revision == told.switches[0].registry_revision):
             revision = self._recording.manifest.registry_revision
         decided: dict[Sequence, tuple[str, bytes, int]] = {}
-        one: Shard = shard(home, self._prefix, partitions, self._first, self._registries.at(revision), self._settings)
+        rules = self._began_with(told)
+        one: Shard = shard(home, self._prefix, partitions, rules, self._registries.at(revision), self._settings)
         switches = self._switches(told.switches)
         for batch in self._recording.read(*home):
             start = 0
@@ -236,6 +237,26 @@ class Verification:
         # Live, empty fetches had brought the stage's time to that of the switch.
         self._take(decided, one.idle(switch[1]).signals)
         self._take(decided, one.switch(switch[2], switch[3]).signals)
+
+    def _began_with(self, told: _Told) -> RuleBook:
+        """Nobody announces the rules a partition begins with, and workers that begin while rules change may have others than
+        the first of the books: those that its first signal was decided by, or, where it changed before, others than it
+        changed to."""
+        first = min(told.bodies, default=None)
+        changed = min((one for one in told.switches if one.fingerprint), key=lambda one: one.source.sequence, default=None)
+        books = [self._first, *(book for book in self._books.values() if book is not self._first)]
+        if changed is not None and (first is None or changed.source.sequence < first):
+            fitting = (book for book in books if book.fingerprint != changed.fingerprint)
+        elif first is not None:
+            signal = msgspec.json.decode(told.bodies[first], type=Signal)
+            fitting = (
+                book
+                for book in books
+                if any(rule.name == signal.rule and book.version(rule) == signal.rule_version for rule in book)
+            )
+        else:
+            return self._first
+        return next(fitting, self._first)
 
     def _switches(self, controls: list[Control]) -> list[Switch]:
         """One for each switch of the stage, however many cities were told of it (and however often), in the stage's order: at

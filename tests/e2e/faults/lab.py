@@ -185,8 +185,7 @@ class Lab:
                 marks.start()
             time.sleep(patient.rng.uniform(*pace.before_s))
             began = time.monotonic()
-            # Which rules a new group began with is not in its log, where they change while it begins.
-            meanwhile = injuries.Reload(patient) if reload and link.running else None
+            meanwhile = injuries.Reload(patient) if reload else None
             proof = link.injure(patient)
             if meanwhile is not None:
                 proof += meanwhile.over()
