@@ -18,8 +18,8 @@ from tests.e2e.faults.lab import Lab, Outcome
 from tests.e2e.faults.scenarios import BY_NAME, CHAINS, Chain
 
 pytestmark = pytest.mark.kafka
-#: Printed by every failure, so that it can be repeated: ``make faults ONLY=zombie TIMES=1 SEED=…``. Even: every fault is in it, and
-#: no rules change meanwhile (those with a rebuild would be left out).
+#: Printed by every failure, so that it can be repeated: ``make faults ONLY=zombie TIMES=1 SEED=…``. Even, so that every
+#: fault is in it: no rules change meanwhile (those with a rebuild would be left out).
 SEED = 2 * random.SystemRandom().randrange(10**6)
 TOGETHER = [chain for chain in CHAINS if "namespace" not in chain.needs]
 
