@@ -158,6 +158,8 @@ class _Tape:
         self._total = 0
         #: Newest arrival read of each partition.
         self._newest: dict[Any, int] = {}
+        #: All that had arrived by then has been read.
+        self._whole_until = 0
 
     def _poll(self) -> None:
         polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=10_000)
@@ -183,7 +185,7 @@ class _Tape:
         """Arrival (ms) up to which every partition has been read."""
         ends = self._consumer.end_offsets(self._homes)
         behind = [self._newest.get(home, 0) for home in self._homes if self._consumer.position(home) < ends[home]]
-        return min(behind, default=max(self._newest.values(), default=0))
+        return max(self._whole_until, min(behind, default=max(self._newest.values(), default=0)))
 
     def to_the_ends(self) -> int | None:
         """Read up to the ends the partitions have now; the time of asking, or None where the broker stopped answering."""
@@ -196,6 +198,7 @@ class _Tape:
                 reached, moved_at = self._total, time.monotonic()
             elif time.monotonic() - moved_at > STALLED_S:
                 return None
+        self._whole_until = asked
         return asked
 
 
