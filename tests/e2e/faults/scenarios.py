@@ -149,11 +149,12 @@ def _chain(*names: str) -> Chain:
 #: partitions ahead of others, and what these have to say would come behind such a timer.
 CHAINS = (
     _chain("two-begin", "zombie", "kill-all", "kill-anywhere"),
-    _chain("kill-point", "come-and-go", "redis-killed", "recording-full", "disk-full"),
+    _chain("kill-point", "come-and-go", "redis-killed", "disk-full"),
     _chain("clock-stepped", "broker-killed", "redis-set-back", "redis-emptied"),
     _chain("zombie-topic", "kill-point-topic", "sink-hangs", "broker-killed-topic"),
     _chain("rules-reload", "rules-changed"),
     _chain("network-slow", "leader-killed", "partitions-added"),
     _chain("brokers-away"),
+    _chain("recording-full"),
     _chain("network-cut"),
 )  # fmt: skip
