@@ -131,8 +131,8 @@ class Gate:
         if not whole:
             fields = fields.take(sound)
         candidates = fields.rows
-        slot, new = self._slots(fields, arrival if whole else arrival[sound])
-        fresh = _first_rows(new, slot, sound)
+        slot, among = self._slots(fields, arrival if whole else arrival[sound])
+        fresh = {one: int(sound[row]) for one, row in among.items()}
         self._memory.grow(len(self.series))
         if self._sensors is not None:
             some: Codes = np.zeros(len(sound), dtype=np.int8)
@@ -174,8 +174,8 @@ class Gate:
         quarantined = self._quarantined(decoded, raw, codes, ts, arrival)
         return Admitted(batch, quarantined, duplicates, fields, Counter(letter.reason for letter in quarantined), fresh)
 
-    def _slots(self, fields: RowFields, arrival: Int64) -> tuple[Int32, list[int]]:
-        """Slots of the rows, by entity and second, and the new ones."""
+    def _slots(self, fields: RowFields, arrival: Int64) -> tuple[Int32, dict[int, int]]:
+        """Slots of the rows, by entity and second, and the new ones with the row of each."""
         entity, second = SERIES_FIELDS[self.stream]
         if isinstance(fields, ColumnFields):
             return self._spellings.slots(fields, second, arrival)
@@ -243,12 +243,3 @@ class Gate:
         self.series.restore(saved["series"])
         self._memory.restore(saved["memory"])
         self._ids.restore(saved["ids"])
-
-
-def _first_rows(slots: Sequence[int], slot: Int32, rows: NDArray[np.intp]) -> dict[int, int]:
-    """The first of ``rows`` of each of these slots; ``slot`` is that of every row."""
-    if not slots:
-        return {}
-    seen, place = np.unique(slot, return_index=True)
-    first = dict(zip(seen.tolist(), rows[place].tolist(), strict=True))
-    return {one: first[one] for one in slots}

@@ -28,7 +28,7 @@ class SeriesIndex:
     >>> index = SeriesIndex()
     >>> slots, fresh = index.slots(["a", "b", "a"], ["ch4", "ch4", "ch4"], np.array([10, 20, 30]))
     >>> slots.tolist(), fresh, index.last_arrival[:2].tolist()
-    ([0, 1, 0], [0, 1], [30, 20])
+    ([0, 1, 0], {0: 0, 1: 1}, [30, 20])
     """
 
     def __init__(self) -> None:
@@ -59,8 +59,9 @@ class SeriesIndex:
 
     def slots(
         self, entities: Iterable[str], seconds: Iterable[str | None], arrivals: Int64, distinct: set[Any] | None = None
-    ) -> tuple[Int32, list[int]]:
-        """Slots of rows in order, and those given out just now (freshly appended or used again), in order of appearance.
+    ) -> tuple[Int32, dict[int, int]]:
+        """Slots of rows in order, and those given out just now (freshly appended or used again), in order of appearance: the
+        row each was given out for.
 
         ``distinct`` are the different ``seconds``, where the caller knows them.
         """
@@ -79,14 +80,14 @@ class SeriesIndex:
                 found = list(map(table.get, entities))
         else:
             found = list(map(dict.get, map(tables.__getitem__, seconds), entities))
-        fresh: list[int] = []
+        fresh: dict[int, int] = {}
         if None in found:
             for i, slot in enumerate(found):
                 if slot is None:
                     found[i] = held = tables[seconds[i]].get(entities[i], -1)
                     if held < 0:
                         found[i] = self._give((entities[i], seconds[i]))
-                        fresh.append(found[i])
+                        fresh[found[i]] = i
         slots = np.array(found, dtype=np.int32)
         np.maximum.at(self.last_arrival, slots, arrivals)
         return slots, fresh

@@ -88,8 +88,8 @@ class Spellings:
         self._table: Int32 = np.zeros(16, dtype=np.int32)
         self._seconds: dict[str | None, int] = {}
 
-    def slots(self, fields: ColumnFields, second: str | None, arrivals: Int64) -> tuple[Int32, list[int]]:
-        """As :meth:`streams.series.SeriesIndex.slots`: slots of the rows, and those given out just now.
+    def slots(self, fields: ColumnFields, second: str | None, arrivals: Int64) -> tuple[Int32, dict[int, int]]:
+        """As :meth:`streams.series.SeriesIndex.slots`: slots of the rows, and those given out just now with their rows.
 
         ``second`` names the field that tells an entity's series apart."""
         if self._version != self._index.version or len(self._seconds) > MOST_SECONDS:
@@ -97,12 +97,13 @@ class Spellings:
         numbered = self._numbered(fields, second)
         slots = np.empty(len(arrivals), dtype=np.int32)
         blob = np.frombuffer(fields.blob, dtype=np.uint8)
-        fresh: list[int] = []
+        fresh: dict[int, int] = {}
         if find(blob, fields.starts, fields.lengths, numbered, self._table, self._entries, self._spelled, slots):
             rows = np.flatnonzero(slots < 0)
             some = fields.take(rows)
             seconds: list[str | None] = [None] * len(rows) if second is None else list(some[second])
-            slots[rows], fresh = self._index.slots(some[fields.shape.entity], seconds, arrivals[rows])
+            slots[rows], among = self._index.slots(some[fields.shape.entity], seconds, arrivals[rows])
+            fresh = {slot: int(rows[row]) for slot, row in among.items()}
             self._learn(some, numbered[rows], slots[rows])
         np.maximum.at(self._index.last_arrival, slots, arrivals)
         return slots, fresh

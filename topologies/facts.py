@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from detectors.base import Series
@@ -21,10 +23,18 @@ _STATES: dict[str, dict[str, float]] = {
 _FOREVER = int(np.iinfo(np.int64).max)
 
 
-def series_of(stream: str, key: tuple[str, str | None], kind: str | None, registry: Registry, now: int) -> Series:
+def series_of(
+    stream: str,
+    key: tuple[str, str | None],
+    kind: str | None,
+    registry: Registry,
+    now: int,
+    comes_here: Callable[[Facts], bool],
+) -> Series:
     """The series of a slot with the facts that hold at ``now``.
 
     ``kind`` is what the record said of itself (vehicle kind, hotline); the registry's attribute ``vehicle_kind`` is stronger.
+    ``comes_here`` says whether the records of an asset of :data:`ASSET_KIND` go to the slot's partition.
     """
     entity, second = key
     if stream == "video":
@@ -54,6 +64,7 @@ def series_of(stream: str, key: tuple[str, str | None], kind: str | None, regist
         second,
         stream,
         registered=True,
+        awaited=stream not in ASSET_KIND or comes_here(facts),
         city=facts.city or "",
         lat=facts.lat,
         lon=facts.lon,

@@ -9,14 +9,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Series
-from streams.batch import Batch, Bool, Int64, RawBatch
+from streams.batch import Batch, Int64, RawBatch
 from streams.codec import decode
 from streams.event_time import NEVER, Watermark
 from streams.gate import Gate, GateSettings
@@ -72,9 +72,6 @@ class Shard:
         self._heard: Int64 = np.zeros(0, dtype=np.int64)
         self._after: Int64 = np.zeros(0, dtype=np.int64)
         self._boundary: Int64 = np.zeros(0, dtype=np.int64)
-        #: Registered entities are never forgotten, unless their records go to another partition: those that partitions were
-        #: added to a topic have moved, and no silence of theirs is one here.
-        self._stays: Bool = np.zeros(0, dtype=np.bool_)
         self._sweep_due = _FOREVER
         self._newest = NEVER
 
@@ -87,8 +84,8 @@ class Shard:
         batch = admitted.batch
         since: dict[int, tuple[int, int]] = {}
         if self.stream == "group":
-            for slot in self._by_group(batch, raw):
-                self._settle(slot, int(batch.arrival[np.argmax(batch.slot == slot)]))
+            for slot, row in self._by_group(batch, raw).items():
+                self._settle(slot, int(batch.arrival[row]))
         else:
             for slot, row in admitted.fresh.items():
                 i = int(decoded.row_of[row])
@@ -136,10 +133,10 @@ class Shard:
                 self._settle(slot, arrival)
         return named
 
-    def _by_group(self, batch: Batch, raw: RawBatch) -> list[int]:
-        """Rows of the internal topic belong to the group that is their key."""
+    def _by_group(self, batch: Batch, raw: RawBatch) -> dict[int, int]:
+        """Rows of the internal topic belong to the group that is their key; the groups that are new, and the row of each."""
         if not len(batch):
-            return []
+            return {}
         place = np.searchsorted(raw.offset_array, batch.offset)
         ids = []
         for row, i in enumerate(place.tolist()):
@@ -187,12 +184,12 @@ class Shard:
         """Facts of a new slot; ``shown``: the rules are to look at it."""
         size = len(self.index)
         self._heard, self._after = grown(self._heard, size, now), grown(self._after, size, 0)
-        self._boundary, self._stays = grown(self._boundary, size, _FOREVER), grown(self._stays, size, False)
+        self._boundary = grown(self._boundary, size, _FOREVER)
         while len(self.facts) < size:
             self.facts.append(Series("", stream=self.stream))
         self._heard[slot] = now
         self._resolve(slot, now)
-        if not self._stays[slot]:
+        if not self._stays(slot):
             self._sweep_due = min(self._sweep_due, now + self._give_up_ms)
         if shown:
             self._fresh.append(slot)
@@ -207,23 +204,22 @@ class Shard:
         """Take the facts that hold at ``now``; when they end."""
         key = self.index.key(slot)
         assert key is not None
-        series = series_of(self.stream, key, self._kinds.get(slot), self.registry, now)
+        kind = self._kinds.get(slot)
+        self.facts[slot] = series = series_of(self.stream, key, kind, self.registry, now, self._comes_here)
         self._boundary[slot] = boundary = next_boundary(self.registry, key[0], now)
-        self._stays[slot] = stays = series.registered and self._at_home(key[0], now)
-        self.facts[slot] = series = series if stays or not series.registered else replace(series, awaited=False)
         after = series.report_after_s or (3.0 * series.interval_s if series.interval_s else 0.0)
-        self._after[slot] = round(min(after, 1e9) * 1000) if stays and after > 0 else 0
+        self._after[slot] = round(min(after, 1e9) * 1000) if after > 0 and self._stays(slot) else 0
         self.groups.set(slot, series.group if self.stream == "sensor" else None)
         return boundary
 
-    def _at_home(self, entity: str, now: int) -> bool:
-        """Whether the records of a registered entity come to this partition."""
-        if self.settings.partitions == 1 or self.stream not in ASSET_KIND:
-            return True
-        facts = self.registry.at(entity, now)
-        return facts is None or self._comes_here(facts)
+    def _stays(self, slot: int) -> bool:
+        """Registered entities are never forgotten, unless their records go to another partition: those that partitions were
+        added to a topic have moved, and no silence of theirs is one here.
+        """
+        return self.facts[slot].registered and self.facts[slot].awaited
 
     def _comes_here(self, facts: Facts) -> bool:
+        """Whether the records of a registered entity come to this partition."""
         return partition_of(partition_key(facts), self.settings.partitions) == self.partition
 
     def expect(self, now: int) -> None:
@@ -282,7 +278,7 @@ class Shard:
         for slot in self._candidates(now):
             if self._boundary[slot] <= now and self._resolve(slot, now):
                 changed.append(slot)
-            if not self._stays[slot] and self.index.last_arrival[slot] + self._give_up_ms <= now:
+            if not self._stays(slot) and self.index.last_arrival[slot] + self._give_up_ms <= now:
                 gone.append(slot)
         leaving = set(gone)
         return gone, [slot for slot in changed if slot not in leaving]
@@ -298,7 +294,7 @@ class Shard:
         for slot in leaving:
             self.facts[slot] = Series("", stream=self.stream)
             self._kinds.pop(slot, None)
-            self._after[slot], self._boundary[slot], self._stays[slot] = 0, _FOREVER, False
+            self._after[slot], self._boundary[slot] = 0, _FOREVER
             self.groups.set(slot, None)
         if self.index is self.gate.series:
             self.gate.forget(leaving)
@@ -320,7 +316,7 @@ class Shard:
     def _due_again(self) -> None:
         size = len(self.facts)
         live = [slot for slot in range(size) if self.index.key(slot) is not None]
-        transient = [slot for slot in live if not self._stays[slot]]
+        transient = [slot for slot in live if not self._stays(slot)]
         ends = int(self.index.last_arrival[transient].min()) + self._give_up_ms if transient else _FOREVER
         dates = int(self._boundary[live].min()) if live else _FOREVER
         self._sweep_due = min(ends, dates)
@@ -357,7 +353,6 @@ class Shard:
         self._heard = np.array(saved["heard"], dtype=np.int64)
         self._after = np.zeros(size, dtype=np.int64)
         self._boundary = np.full(size, _FOREVER, dtype=np.int64)
-        self._stays = np.zeros(size, dtype=np.bool_)
         # Facts are followed at sweeps: what has changed since the last one is taken up at the next, as without a restart.
         times = np.minimum(now, np.asarray(saved["resolved"], dtype=np.int64) - 1).tolist()
         for slot in self.live():
