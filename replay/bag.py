@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
-import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from replay import bag_segments
@@ -97,11 +97,12 @@ class Bag:
         cut = self.manifest.cut_ts
         for segment in sorted(own, key=lambda s: s.first_offset):
             for batch in bag_segments.read_segment(self._file(segment), topic, partition, rows):
-                if cut is None or not len(beyond := np.flatnonzero(batch.arrival_array > cut)):
+                kept = len(batch) if cut is None else bag_segments.before(batch.arrival_array, cut)
+                if kept == len(batch):
                     yield batch
                     continue
-                if beyond[0]:
-                    yield batch.cut(0, int(beyond[0]))
+                if kept:
+                    yield batch.cut(0, kept)
                 return
 
     def registry(self) -> list[Asset]:
@@ -167,15 +168,17 @@ class BagWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
-            self.close()
-        elif not self._closed:
-            shutil.rmtree(self._partial, ignore_errors=True)
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            if not self._closed:
+                shutil.rmtree(self._partial, ignore_errors=True)
 
     def registry(self, assets: Iterable[Asset], revision: int = 0) -> None:
         """The registry snapshot the recording begins with; call once."""
         file = self._partial / REGISTRY
-        with file.open("wb") as out:
+        with self._room(), file.open("wb") as out:
             for asset in assets:
                 out.write(msgspec.json.encode(asset) + b"\n")
                 self.manifest.registry_rows += 1
@@ -223,11 +226,12 @@ class BagWriter:
         name = f"segments/{topic}-{partition:04d}-{number:06d}.parquet"
         file = self._partial / name
         try:
-            bag_segments.write_segment(file, tables)
-        except OSError as error:
+            with self._room():
+                bag_segments.write_segment(file, tables)
+        except NoRoom:
             file.unlink(missing_ok=True)
             self._held[key] = tables
-            raise NoRoom(os.strerror(error.errno or errno.EIO), str(self.path), "make room, or name another place") from error
+            raise
         arrivals = [table.column("arrival_ts").cast("int64") for table in tables]
         self.manifest.segments.append(
             Segment(
@@ -269,31 +273,40 @@ class BagWriter:
             self._closed = True
             shutil.rmtree(self._partial, ignore_errors=True)
             return None
-        manifest.cut_ts = manifest.until = manifest.last_arrival_ts = cut
-        manifest.last_event_ts = None if manifest.last_event_ts is None else min(manifest.last_event_ts, cut)
         self._held.clear()
-        self._write_manifest()
-        whole = Bag(self._partial)
-        rows = {home: sum(map(len, whole.read(*home))) for home in whole.partitions()}
-        manifest.counts = dict.fromkeys({topic for topic, _ in rows}, 0)
-        for (topic, _), count in rows.items():
-            manifest.counts[topic] += count
+        manifest.cut_ts = manifest.until = cut
+        manifest.counts = {}
+        times = []
+        for home in {(segment.topic, segment.partition) for segment in manifest.segments}:
+            for segment in (one for one in manifest.segments if (one.topic, one.partition) == home):
+                times.append(bag_segments.times_until(self._partial / segment.file, cut))
+                manifest.counts[segment.topic] = manifest.counts.get(segment.topic, 0) + len(times[-1])
+                if len(times[-1]) < segment.rows:
+                    break
+        arrivals, events = (pc.min_max(pa.concat_tables(times).column(name)).as_py() for name in ("arrival_ts", "event_ts"))
+        manifest.first_arrival_ts, manifest.last_arrival_ts = arrivals["min"], arrivals["max"]
+        manifest.first_event_ts, manifest.last_event_ts = events["min"], events["max"]
         self._appear()
         return cut
 
     def _appear(self) -> None:
-        self._closed = True
         self._reserve.unlink(missing_ok=True)
         self.manifest.segments.sort(key=lambda s: (s.topic, s.partition, s.first_offset))
         self.manifest.counts = dict(sorted(self.manifest.counts.items()))
-        self._write_manifest()
+        text = msgspec.json.format(msgspec.json.encode(self.manifest), indent=2)
+        with self._room():
+            (self._partial / MANIFEST).write_bytes(text + b"\n")
         if self.path.exists():
             self.path.rmdir()
         self._partial.rename(self.path.resolve())
+        self._closed = True
 
-    def _write_manifest(self) -> None:
-        text = msgspec.json.format(msgspec.json.encode(self.manifest), indent=2)
-        (self._partial / MANIFEST).write_bytes(text + b"\n")
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise NoRoom(os.strerror(error.errno or errno.EIO), str(self.path), "make room, or name another place") from error
 
 
 def _over(which: Callable[[int, int], int], held: int | None, new: int) -> int:

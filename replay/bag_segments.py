@@ -93,6 +93,19 @@ def read_segment(path: Path, topic: str, partition: int, rows: int) -> Iterator[
         raise Mend(f"cannot be read as Parquet ({error})", str(path), "record or import the bag again") from error
 
 
+def times_until(path: Path, cut: int) -> Any:
+    """``arrival_ts`` and ``event_ts`` (ms) of a segment's rows in front of the first one that arrived after ``cut``."""
+    times = pq.read_table(path, columns=["arrival_ts", "event_ts"])
+    found = pa.table({name: times.column(name).cast(pa.int64()) for name in times.column_names})
+    return found.slice(0, before(found.column("arrival_ts").to_numpy(), cut))
+
+
+def before(arrivals: Int64, cut: int) -> int:
+    """How many rows stand in front of the first one that arrived after ``cut``."""
+    beyond = np.flatnonzero(arrivals > cut)
+    return int(beyond[0]) if len(beyond) else len(arrivals)
+
+
 def _batch(piece: Any, topic: str, partition: int) -> RawBatch:
     stored = piece.column("headers")
     headers: list[Headers] | None = None

@@ -111,7 +111,7 @@ def record(
                     result.stopped_by = "interrupt"
                 writer.close(until=None if playback else until)
             except NoRoom as full:
-                raise _cut_short(writer, tape.known(), full) from full
+                raise _cut_short(writer, tape.known(until), full) from full
         result.records = dict(writer.manifest.counts)
     finally:
         consumer.close()
@@ -156,18 +156,22 @@ class _Tape:
     ) -> None:
         self._consumer, self._homes, self._writer, self._playback, self._progress = consumer, homes, writer, playback, progress
         self._total = 0
-        #: Newest arrival read of each partition.
-        self._newest: dict[Any, int] = {}
-        #: All that had arrived by then has been read.
-        self._whole_until = 0
+        #: Newest arrival of all that the writer was given.
+        self._newest = 0
+        #: Read, and not given to it any more.
+        self._unwritten: list[RawBatch] = []
 
     def _poll(self) -> None:
         polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=10_000)
-        for home, messages in sorted(polled.items()):
-            batch = _batch(home.topic, home.partition, messages, self._playback)
-            self._newest[home] = max(self._newest.get(home, 0), *batch.arrivals)
-            self._writer.write(batch)
-            self._total += len(messages)
+        batches = [_batch(home.topic, home.partition, messages, self._playback) for home, messages in sorted(polled.items())]
+        for number, batch in enumerate(batches):
+            self._newest = max(self._newest, *batch.arrivals)
+            self._total += len(batch)
+            try:
+                self._writer.write(batch)
+            except NoRoom:
+                self._unwritten = batches[number + 1 :]
+                raise
         if self._progress is not None and polled:
             self._progress(self._total)
 
@@ -181,11 +185,28 @@ class _Tape:
                     return "seconds"
         return "interrupt"
 
-    def known(self) -> int:
-        """Arrival (ms) up to which every partition has been read."""
-        ends = self._consumer.end_offsets(self._homes)
-        behind = [self._newest.get(home, 0) for home in self._homes if self._consumer.position(home) < ends[home]]
-        return max(self._whole_until, min(behind, default=max(self._newest.values(), default=0)))
+    def known(self, asked: int | None) -> int:
+        """Arrival (ms) up to which all that came was given to the writer: where not all is read, what comes next says it.
+
+        ``asked``: of :meth:`to_the_ends`, if it came so far.
+        """
+        import kafka
+
+        firsts = [min(batch.arrivals) for batch in self._unwritten]
+        try:
+            ends = self._consumer.end_offsets(self._homes)
+            behind = {home for home in self._homes if self._consumer.position(home) < ends[home]}
+            deadline = time.monotonic() + STALLED_S
+            while behind and time.monotonic() < deadline:
+                for home, messages in self._consumer.poll(timeout_ms=_POLL_MS).items():
+                    if home in behind:
+                        behind.remove(home)
+                        firsts += _batch(home.topic, home.partition, messages[:1], self._playback).arrivals
+        except kafka.errors.KafkaError:
+            behind = set(self._homes)
+        if behind:
+            return asked or 0
+        return max(asked or 0, min(firsts) - 1 if firsts else self._newest)
 
     def to_the_ends(self) -> int | None:
         """Read up to the ends the partitions have now; the time of asking, or None where the broker stopped answering."""
@@ -198,7 +219,6 @@ class _Tape:
                 reached, moved_at = self._total, time.monotonic()
             elif time.monotonic() - moved_at > STALLED_S:
                 return None
-        self._whole_until = asked
         return asked
 
 

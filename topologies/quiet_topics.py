@@ -6,11 +6,13 @@ counts by when it was last heard, and the threshold is that of the partition tha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from streams.records import Control, Signal
+from topologies.silences import partition_name
 
 #: Ticks kept per partition: a decision needs what held at its due time, not the last one seen.
 _TICKS_KEPT = 64
@@ -31,9 +33,13 @@ class QuietTopics:
     def tick(self, control: Control) -> None:
         if control.silent_fraction is None:
             return
-        ticks = self._ticks.setdefault(f"{control.source.topic}/{control.source.partition}", [])
+        ticks = self._ticks.setdefault(partition_name(control), [])
         ticks.append((control.arrival_ts, control.silent_fraction, control.heard_ts or 0))
         del ticks[:-_TICKS_KEPT]
+
+    def _of(self, topic: str) -> Iterator[tuple[str, list[tuple[int, float, int]]]]:
+        """The partitions of a topic that have said something, with their ticks."""
+        return (item for item in self._ticks.items() if item[0].rsplit("/", 1)[0] == topic)
 
     def share(self, partition: str, at: int) -> float:
         """Silent share of a partition as of ``at``."""
@@ -74,8 +80,7 @@ class QuietTopics:
         wait = round(told * 1000) if 0.0 <= told <= _LONGEST_S else 0
         times = [
             heard + wait
-            for partition, ticks in self._ticks.items()
-            if partition.rsplit("/", 1)[0] == topic
+            for _, ticks in self._of(topic)
             if (heard := next((heard for arrival, _, heard in reversed(ticks) if arrival <= at), 0))
         ]
         return max(times, default=at)
@@ -84,12 +89,8 @@ class QuietTopics:
 
     def put_off(self, signal: Signal, due: int) -> bool:
         """Keep the signal where another partition of its topic has not passed ``due``, or where one is kept already."""
-        topic, own = signal.source.topic, f"{signal.source.topic}/{signal.source.partition}"
-        behind = any(
-            ticks[-1][0] < due
-            for partition, ticks in self._ticks.items()
-            if partition != own and partition.rsplit("/", 1)[0] == topic
-        )
+        topic, own = signal.source.topic, partition_name(signal)
+        behind = any(ticks[-1][0] < due for partition, ticks in self._of(topic) if partition != own)
         if behind or topic in self._put_off:
             self._put_off.setdefault(topic, []).append(signal)
             return True

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from streams.records import Signal
+from streams.records import Control, Signal
 
 
 class Silent(Struct):
@@ -34,9 +34,9 @@ class Standing(Struct):
     told: int = 0
 
 
-def partition_name(signal: Signal) -> str:
-    """topic/partition a signal comes from."""
-    return f"{signal.source.topic}/{signal.source.partition}"
+def partition_name(record: Signal | Control) -> str:
+    """topic/partition a record comes from."""
+    return f"{record.source.topic}/{record.source.partition}"
 
 
 def hangs_on(signal: Signal) -> str:

@@ -1,14 +1,20 @@
 """Recorder and player against the embedded broker."""
 
 import contextlib
+import errno
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import confluent_kafka
 import kafka
 import pytest
 
+import replay.record
+from replay import bag_segments
 from replay.bag import BagWriter
 from replay.group import GroupProgress
 from replay.opening import open_recording
@@ -91,6 +97,99 @@ def test_recording_ends_at_the_high_water(tmp_path: Path, broker: str) -> None:
         producer.flush_acknowledged()
     recorded = record(broker, tmp_path / "b", topics=[READINGS])
     assert (recorded.records, recorded.stopped_by) == ({READINGS: 1}, "high_water")
+
+
+def full_once(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """The disk is full when the first segment is to be written; what is kept free is enough for all of them."""
+    write, tried = bag_segments.write_segment, iter([True])
+
+    def limited(path: Path, tables: Any) -> None:
+        if next(tried, False):
+            meanwhile()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, tables)
+
+    monkeypatch.setattr(bag_segments, "write_segment", limited)
+
+
+def fetched_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first poll has records of two partitions."""
+    begin = replay.record.blocking_consumer
+
+    def consumer(*words: Any, **options: Any) -> Any:
+        begun = begin(*words, **options)
+        poll = begun.poll
+
+        def both(**options: Any) -> dict[Any, list[Any]]:
+            found: dict[Any, list[Any]] = {}
+            while len(found) < 2:
+                for home, messages in poll(**options).items():
+                    found.setdefault(home, []).extend(messages)
+            begun.poll = poll
+            return found
+
+        begun.poll = both
+        return begun
+
+    monkeypatch.setattr(replay.record, "blocking_consumer", consumer)
+
+
+def send_at(broker: str, topic: str, times: Iterable[int], partition: int = 0) -> None:
+    with Producer(broker) as producer:
+        for at in times:
+            producer.send(topic, b"{}", key="S1", partition=partition, timestamp_ms=at)
+        producer.flush_acknowledged()
+
+
+def test_a_full_disk_leaves_what_had_been_read(tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    send_at(broker, READINGS, range(START, START + 10))
+    full_once(monkeypatch)
+    with pytest.raises(Mend, match=r"No space left on device: the recording holds what arrived until 20\d\d-"):
+        record(broker, tmp_path / "b")
+    kept = open_recording(tmp_path / "b").manifest
+    assert (kept.counts, kept.last_arrival_ts, kept.committed) == ({READINGS: 10}, START + 9, {})
+    assert kept.cut_ts is not None
+
+
+def test_a_partition_that_begins_when_all_had_been_read_does_not_make_it_worthless(
+    tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_at(broker, READINGS, range(START, START + 10))
+    later = int(time.time() * 1000) + 60_000
+    full_once(monkeypatch, lambda: send_at(broker, FIXES, [later]))
+    with pytest.raises(Mend, match="the recording holds what arrived until"):
+        record(broker, tmp_path / "b")
+    kept = open_recording(tmp_path / "b").manifest
+    assert (kept.counts, kept.cut_ts) == ({READINGS: 10}, later - 1)
+
+
+def test_a_full_disk_cuts_in_front_of_what_was_read_and_not_written(
+    tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first partition fills the disk; what was fetched of the other one with it is missing."""
+    send_at(broker, READINGS, range(START, START + 10))
+    send_at(broker, FIXES, range(START + 5, START + 15))
+    monkeypatch.setattr(replay.record, "BagWriter", partial(BagWriter, segment_rows=1))
+    fetched_together(monkeypatch)
+    full_once(monkeypatch)
+    with pytest.raises(Mend, match="the recording holds what arrived until"):
+        record(broker, tmp_path / "b", topics=[READINGS, FIXES])
+    kept = open_recording(tmp_path / "b").manifest
+    assert kept.counts == {READINGS: 5}
+    assert (kept.cut_ts, kept.last_arrival_ts) == (START + 4, START + 4)
+
+
+def test_a_full_disk_in_front_of_what_was_read_leaves_nothing(
+    tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_at(broker, READINGS, range(START, START + 10))
+    send_at(broker, READINGS, range(START - 5, START + 15), partition=1)
+    monkeypatch.setattr(replay.record, "BagWriter", partial(BagWriter, segment_rows=1))
+    fetched_together(monkeypatch)
+    full_once(monkeypatch)
+    with pytest.raises(Mend, match="nothing of the recording could be kept; make room"):
+        record(broker, tmp_path / "b", topics=[READINGS])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_recording_from_now_on_begins_with_the_registry_as_it_stands(tmp_path: Path, broker: str) -> None:
