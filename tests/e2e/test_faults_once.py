@@ -21,8 +21,7 @@ pytestmark = pytest.mark.kafka
 #: Printed by every failure, so that it can be repeated: ``make faults ONLY=zombie TIMES=1 SEED=…``. Even, so that every
 #: fault is in it: no rules change meanwhile (those with a rebuild would be left out).
 SEED = 2 * random.SystemRandom().randrange(10**6)
-#: A recording's full disk is left to ``make faults``: a row with it failed here once, and why has not been seen yet.
-TOGETHER = [chain for chain in CHAINS if "namespace" not in chain.needs and chain.name != "recording-full"]
+TOGETHER = [chain for chain in CHAINS if "namespace" not in chain.needs]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -203,7 +203,7 @@ class Lab:
 
     def _redis(self, chain: Chain, pace: Pace, folder: Path, stack: contextlib.ExitStack) -> LabRedis:
         place = folder / "redis"
-        if "tmpfs" in chain.needs:
+        if chain.confined:
             needs.mounted(place, pace.room_mb)
             stack.callback(needs.unmount, place)
         redis = LabRedis(place)

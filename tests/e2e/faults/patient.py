@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from streams.embedded.redis import EmbeddedRedis, free_port
 from streams.kafka import Producer
@@ -73,9 +74,8 @@ class Sender:
         self._broker = broker
         self._producer = Producer(broker)
 
-    @property
-    def send(self) -> Callable[..., None]:
-        return self._producer.send
+    def send(self, *words: Any, **options: Any) -> None:
+        self._producer.send(*words, **options)
 
     def flush_acknowledged(self, timeout_s: float = 30.0) -> None:
         self._producer.flush_acknowledged(timeout_s)

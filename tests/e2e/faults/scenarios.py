@@ -40,6 +40,8 @@ class Scenario:
     rebuilt: bool = False
     #: The workers reach the broker by the relay.
     wired: bool = False
+    #: Redis writes to a small disk of its own.
+    confined: bool = False
 
 
 SCENARIOS = (
@@ -54,7 +56,7 @@ SCENARIOS = (
     Scenario("redis-killed", "Redis killed and started again", injuries.redis_killed),
     Scenario("redis-emptied", "Redis comes back empty", injuries.redis_emptied, set_back=True, rebuilt=True),
     Scenario("redis-set-back", "Redis restored from an old snapshot", injuries.redis_set_back, set_back=True),
-    Scenario("disk-full", "the disk of Redis is full", injuries.disk_full, needs=("tmpfs",)),
+    Scenario("disk-full", "the disk of Redis is full", injuries.disk_full, needs=("tmpfs",), confined=True),
     Scenario("recording-full", "the disk of a recording is full", injuries.recording_full, needs=("tmpfs",)),
     Scenario("broker-killed", "the only broker killed and started again", injuries.broker_killed),
     Scenario("broker-killed-topic", "the same, checkpoints in a topic", injuries.broker_killed, settings=TOPIC),
@@ -120,6 +122,10 @@ class Chain:
         return any(link.wired for link in self.links)
 
     @property
+    def confined(self) -> bool:
+        return any(link.confined for link in self.links)
+
+    @property
     def judged(self) -> Literal["calm", "verify"]:
         return self.links[0].judged
 
@@ -149,12 +155,11 @@ def _chain(*names: str) -> Chain:
 #: partitions ahead of others, and what these have to say would come behind such a timer.
 CHAINS = (
     _chain("two-begin", "zombie", "kill-all", "kill-anywhere"),
-    _chain("kill-point", "come-and-go", "redis-killed", "disk-full"),
+    _chain("kill-point", "come-and-go", "redis-killed", "recording-full", "disk-full"),
     _chain("clock-stepped", "broker-killed", "redis-set-back", "redis-emptied"),
     _chain("zombie-topic", "kill-point-topic", "sink-hangs", "broker-killed-topic"),
     _chain("rules-reload", "rules-changed"),
     _chain("network-slow", "leader-killed", "partitions-added"),
     _chain("brokers-away"),
-    _chain("recording-full"),
     _chain("network-cut"),
 )  # fmt: skip
