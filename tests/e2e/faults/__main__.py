@@ -17,13 +17,18 @@ from tests.e2e.faults.lab import ALONE, CHAINED, Lab, Outcome, Pace
 from tests.e2e.faults.scenarios import BY_NAME, CHAINS, SCENARIOS, Chain, Scenario
 from tests.e2e.worker_group import ROOT
 
-RESULTS = ROOT / "var" / "faults" / "results.jsonl"
 PAGE = ROOT / "docs" / "reliability.md"
+#: Beside the page, and kept with it: each run with its seed and its commit, so that twenty of each may be of several days.
+RESULTS = PAGE.with_suffix(".jsonl")
+
+#: The rows of faults, then the deliberate mistakes one by one.
+ROWS = (*CHAINS, *(Chain((scenario,)) for scenario in SCENARIOS if scenario.seen))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.faults", description=__doc__)
     parser.add_argument("--only", nargs="*", default=[], choices=[*BY_NAME, []], metavar="FAULT", help="|".join(BY_NAME))
+    parser.add_argument("--rows", nargs="*", type=int, default=[], metavar="N", help=f"1 to {len(ROWS)}: these rows, not all")
     parser.add_argument("--times", type=int, default=20, help="how often each (default %(default)s)")
     parser.add_argument("--seed", type=int, help="of the first run of each fault; printed, so that it can be repeated")
     parser.add_argument("--keep", action="store_true", help="add to the outcomes of earlier runs instead of beginning anew")
@@ -40,7 +45,7 @@ def main() -> int:
         results.unlink(missing_ok=True)
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
     failed = False
-    for chain, pace, times in _asked(arguments.only, arguments.times):
+    for chain, pace, times in _asked(arguments.only, arguments.rows, arguments.times):
         if _elsewhere(chain):
             failed |= in_a_namespace(chain.links[0], times, seed, results)
         else:
@@ -51,12 +56,12 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _asked(only: list[str], times: int) -> list[tuple[Chain, Pace, int]]:
-    """Faults that are named alone, one by one; else every chain, and each deliberate mistake a quarter as often."""
+def _asked(only: list[str], rows: list[int], times: int) -> list[tuple[Chain, Pace, int]]:
+    """Faults that are named alone, one by one; else every row, and each deliberate mistake a quarter as often."""
     if only:
         return [(Chain((BY_NAME[name],)), ALONE, times) for name in only]
-    mistakes = [Chain((scenario,)) for scenario in SCENARIOS if scenario.seen]
-    return [(chain, CHAINED, times) for chain in CHAINS] + [(chain, ALONE, max(1, times // 4)) for chain in mistakes]
+    asked = [ROWS[number - 1] for number in rows] if rows else ROWS
+    return [(row, ALONE, max(1, times // 4)) if row.links[0].seen else (row, CHAINED, times) for row in asked]
 
 
 def _elsewhere(chain: Chain) -> bool:
@@ -87,11 +92,11 @@ def _once(lab: Lab, chain: Chain, pace: Pace, seed: int, results: Path) -> bool:
     print(f"{chain.name} seed {seed}: {'; '.join(link.what for link in chain.links)}", flush=True)
     try:
         outcome = lab.run(chain, seed, pace)
-    except Exception:
+    except Exception as failure:
         traceback.print_exc()
+        table.add(results, {"seed": seed, "unjudged": chain.name, "why": f"{type(failure).__name__}: {failure}"})
         return False
-    with results.open("a") as file:
-        file.write(outcome.line() + "\n")
+    table.add(results, outcome.facts())
     _tell(outcome)
     return outcome.passed != chain.links[0].seen
 

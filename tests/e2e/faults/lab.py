@@ -15,6 +15,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from replay.feeder import send_registry
 from streams.embedded.redis import EmbeddedRedis
@@ -78,8 +79,8 @@ class Outcome:
     def passed(self) -> bool:
         return self.verdict.clean and self.verdict.expected > 0
 
-    def line(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 class Lab:

@@ -1,18 +1,48 @@
-"""The table of docs/reliability.md, from the outcomes of a run."""
+"""The outcomes of runs, a line each, and the table of docs/reliability.md that is made of them."""
 
 from __future__ import annotations
 
 import json
 import statistics
+import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.faults.scenarios import SCENARIOS
+from tests.e2e.worker_group import ROOT
 
 BEGIN = "<!-- begin: written by `make faults` -->"
 END = "<!-- end: written by `make faults` -->"
 _COUNTS = ("missing", "second_ids", "second_bodies", "went_back")
+
+
+#: Of what differed, so much is kept of each run; the printed seed repeats it.
+_DETAILS, _DETAIL_CHARS = 8, 600
+
+
+def add(path: Path, outcome: Mapping[str, Any]) -> None:
+    """Append one run's outcome, with the commit it is of and the day."""
+    kept = dict(outcome)
+    if "verdict" in kept:
+        details = [line[:_DETAIL_CHARS] for line in kept["verdict"]["details"][:_DETAILS]]
+        kept["verdict"] = kept["verdict"] | {"details": details}
+    kept |= {"commit": _commit(), "day": time.strftime("%Y-%m-%d")}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(kept, ensure_ascii=False) + "\n")
+
+
+def _commit() -> str:
+    """What was run; docs may have changed, for the outcomes are kept there."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", ".", ":!docs") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -24,7 +54,8 @@ def table(outcomes: Iterable[Mapping[str, Any]]) -> str:
 
     What a run counted stands in the row of each fault that befell it.
     """
-    held = list(outcomes)
+    every = list(outcomes)
+    held = [one for one in every if "verdict" in one]
     rows = [
         "| fault | times | with rules changed | records in | revisions expected | missing | second ids | second bodies "
         "| marks that fell | recovery, median | worst |",
@@ -48,7 +79,24 @@ def table(outcomes: Iterable[Mapping[str, Any]]) -> str:
         rows.append(f"| {' | '.join(map(str, cells))} |")
     if mistakes:
         rows += ["", "| what the lab must see | times | seen |", "|---|---|---|", *mistakes]
+    unjudged = [one for one in every if "verdict" not in one]
+    rows += ["", f"Of {_counted(len(every), 'run')}, {_days(every)}, {_commits(every)}."]
+    rows += [f"- **No judgement:** `{one['unjudged']}`, seed {one['seed']}: {one['why'][:_DETAIL_CHARS]}" for one in unjudged]
     return "\n".join(rows) + "\n"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _days(outcomes: list[Mapping[str, Any]]) -> str:
+    days = sorted({one["day"] for one in outcomes})
+    return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "never"
+
+
+def _commits(outcomes: list[Mapping[str, Any]]) -> str:
+    commits = dict.fromkeys(one["commit"] for one in outcomes)
+    return f"{'commit' if len(commits) == 1 else 'commits'} {', '.join(commits)}"
 
 
 def write(page: Path, outcomes: Iterable[Mapping[str, Any]]) -> None:

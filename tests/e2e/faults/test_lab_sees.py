@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 
@@ -58,11 +60,15 @@ def test_a_run_that_compared_nothing_has_not_passed():
     assert not Outcome(1, 100, Verdict(), []).passed
 
 
+OF = {"commit": "abc1234", "day": "2026-11-29"}
+
+
 def outcome(name: str, recovery_s: float = 1.0, reloaded: bool = False, **verdict: int) -> dict:
     return {
         "reloaded": reloaded,
         "struck": [{"scenario": one, "recovery_s": recovery_s, "proof": ""} for one in name.split("+")],
         "records": 10,
+        **OF,
         "verdict": msgspec.to_builtins(Verdict(expected=5, **verdict)),
     }
 
@@ -81,6 +87,22 @@ def test_what_a_chain_of_faults_lost_stands_in_the_row_of_each():
 def test_deliberate_mistakes_have_a_table_of_their_own():
     text = table.table([outcome("no-order", missing=3), outcome("no-order")])
     assert f"| {BY_NAME['no-order'].what} | 2 | 1 |" in text and "2.0 s" not in text
+
+
+def test_a_run_without_a_judgement_is_not_passed_over(tmp_path):
+    table.add(tmp_path / "kept.jsonl", {"seed": 7, "unjudged": "zombie+kill-all", "why": "AssertionError: nobody woke"})
+    (kept,) = table.read(tmp_path / "kept.jsonl")
+    text = table.table([outcome("zombie"), kept | OF])
+    assert "- **No judgement:** `zombie+kill-all`, seed 7: AssertionError: nobody woke" in text
+    assert "Of 2 runs, 2026-11-29, commit abc1234." in text
+    assert set(kept) == {"seed", "unjudged", "why", "commit", "day"}
+
+
+def test_of_what_differed_only_so_much_is_kept(tmp_path):
+    verdict = {"verdict": msgspec.to_builtins(Verdict(missing=20, details=["x" * 9_999] * 20))}
+    table.add(tmp_path / "kept.jsonl", outcome("zombie") | verdict)
+    (kept,) = table.read(tmp_path / "kept.jsonl")
+    assert kept["verdict"]["missing"] == 20 and len(json.dumps(kept)) < 6_000
 
 
 def test_the_page_is_written_between_its_markers(tmp_path):
