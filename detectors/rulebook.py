@@ -207,6 +207,8 @@ def _families(path: Path, found: list[str]) -> Families:
 def _read(folder: Path) -> tuple[list[Rule], Families, list[str]]:
     if not folder.is_dir():
         return [], Families(FamilyTable()), [f"{folder}: no such folder of rules; name a folder with rule files (*.toml)"]
+    # A link that is switched to other rules while they are read must not give half of each.
+    folder = folder.resolve()
     detectors = _detectors()
     found: list[str] = []
     families = _families(folder / FAMILIES_FILE, found)

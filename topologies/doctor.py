@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from streams.commands import describe
 from streams.errors import Mend
 from streams.kafka import LogReader, Producer, check_broker
 from streams.topics import topic_name
-from topologies.checkpoints import CheckpointStore, ShardKey, StoreAway
+from topologies.checkpoints import FORMAT, CheckpointStore, ShardKey, StoreAway
 from topologies.incident_commands import live
 from topologies.settings import Settings
 from topologies.worker_clock import elapsed_s, wall_ms
@@ -90,7 +91,7 @@ def store(settings: Settings) -> list[Finding]:
         ]
     with live(settings) as client:
         client.ping()
-        found = [Finding("store", "ok", f"{settings.redis}")]
+        found = _held(settings, settings.redis)
         try:
             durable = client.config_get("appendonly").get("appendonly") == "yes"
         except redis.exceptions.ResponseError:
@@ -105,17 +106,10 @@ def store(settings: Settings) -> list[Finding]:
 
 def _topic_store(settings: Settings) -> list[Finding]:
     """The checkpoint topic, and Redis, which is then only the live set."""
-    from topologies.worker import store_of
-
     name = topic_name("checkpoints", settings.topic_prefix)
-    store = store_of(settings)
-    try:
-        held = [key for key in _asked_twice(store) if key.stage != STAGE]
-    except StoreAway as error:
-        return [Finding("store", "fault", f"{error}; start Kafka or mend CITYWATCH_BROKER")]
-    finally:
-        store.close()
-    found = [Finding("store", "ok", f"{name}, checkpoints of {len(held)} shards")]
+    found = _held(settings, name)
+    if found[0].state == "fault":
+        return found
     (row,) = [row for row in describe(settings.broker, settings.topic_prefix) if row["topic"] == name]
     if row["differs"]:
         found.append(
@@ -127,6 +121,36 @@ def _topic_store(settings: Settings) -> list[Finding]:
     with live(settings) as client:
         client.ping()
     return [*found, Finding("store", "ok", f"{settings.redis}, for the live set")]
+
+
+def _held(settings: Settings, where: str) -> list[Finding]:
+    """Whether this version reads every checkpoint, and who wrote them: in the middle of an upgrade, two versions."""
+    from topologies.worker import store_of
+
+    store = store_of(settings)
+    writers: Counter[str] = Counter()
+    found: list[Finding] = []
+    try:
+        for key in _asked_twice(store):
+            if key.stage == STAGE:
+                continue
+            try:
+                held = store.read(key)
+            except Mend as error:
+                found.append(Finding("store", "fault", str(error)))
+                continue
+            if held is not None:
+                writers[held.written_by] += 1
+    except StoreAway as error:
+        return [Finding("store", "fault", f"{where} is away ({error}); start it, or mend its address")]
+    finally:
+        store.close()
+    by = f", written by {', '.join(f'{writer} ({number})' for writer, number in sorted(writers.items()))}" if writers else ""
+    found.insert(0, Finding("store", "ok", f"{where}, checkpoints of {sum(writers.values())} shards{by}"))
+    if settings.checkpoint_format != FORMAT:
+        text = f"checkpoints are written as format {settings.checkpoint_format}, for workers of the version before; "
+        found.append(Finding("store", "warning", f"{text}once there are none, leave checkpoint_format out ({FORMAT})"))
+    return found
 
 
 def _asked_twice(store: CheckpointStore) -> list[ShardKey]:

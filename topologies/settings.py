@@ -25,6 +25,8 @@ ELSEWHERE = frozenset({"CITYWATCH_SETTINGS", "CITYWATCH_CRASH_AT", "CITYWATCH_TR
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+#: The one before ``topologies.checkpoints.FORMAT``, and that one: in figures, for commands that open no store load none.
+CheckpointFormat = Annotated[int, Meta(ge=1, le=2)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
@@ -52,6 +54,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     #: Where checkpoints live: in Redis, or in the compacted topic ``checkpoints`` of the same Kafka (operating.md says which to
     #: choose when); ``memory`` forgets them with the process and is for tests.
     checkpoint_store: Literal["redis", "topic", "memory"] = "redis"
+    #: Format of the checkpoints that are written: this version's, or the one before it while workers of the version before
+    #: share the group (operating.md, Upgrading). Either is read.
+    checkpoint_format: CheckpointFormat = 2
     #: Time between checkpoints: what a crashed worker re-decides at most.
     checkpoint_every_s: Positive = 5.0
     #: Records of one partition whose batches wait for a checkpoint; beyond it intake pauses (the store is away).

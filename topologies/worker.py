@@ -91,12 +91,13 @@ def rules_of(settings: Settings) -> RuleBook:
 
 
 def store_of(settings: Settings) -> CheckpointStore:
+    number = settings.checkpoint_format
     if settings.checkpoint_store == "memory":
-        return MemoryStore()
+        return MemoryStore(number)
     if settings.checkpoint_store == "topic":
         topic = topic_name("checkpoints", settings.topic_prefix)
-        return TopicStore(settings.broker, topic, settings.namespace, settings.group)
-    return RedisStore(settings.redis, settings.namespace, settings.group)
+        return TopicStore(settings.broker, topic, settings.namespace, settings.group, number=number)
+    return RedisStore(settings.redis, settings.namespace, settings.group, number=number)
 
 
 class Worker:

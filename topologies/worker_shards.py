@@ -159,7 +159,7 @@ class Shards:
             if found is None or not found.state:
                 # Before anything is decided: with which rules and registry it began (a killed worker's heir may have others).
                 first = shard.capture().checkpoint
-                await self._patiently(self._store.write_bytes, key, generation, mark, encode(first))
+                await self._patiently(self._store.write_bytes, key, generation, mark, encode(first, self._store.format))
         return marks
 
     async def _patiently(self, call: Callable[..., T], *arguments: Any) -> T:
@@ -276,7 +276,7 @@ class Shards:
     async def _write(self, capture: Capture) -> bool:
         shard, checkpoint = capture.shard, capture.checkpoint
         try:
-            value = await asyncio.to_thread(encode, checkpoint)
+            value = await asyncio.to_thread(encode, checkpoint, self._store.format)
             self._points.passed("before_checkpoint")
             await asyncio.to_thread(self._store.write_bytes, checkpoint.key, checkpoint.generation, checkpoint.mark, value)
         except StoreAway as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from detectors import rulebook
 from detectors.rulebook import RuleBook, RuleError
 
 FAMILIES = """
@@ -281,3 +282,25 @@ def test_another_bound_voids_the_states(write: Write) -> None:
 def test_the_version_that_is_shown_names_the_fingerprint(write: Write) -> None:
     book = RuleBook.from_dir(write())
     assert book.version(book["gas-leak"]) == f"1+{book.fingerprints['gas-leak'][:8]}"
+
+
+def test_a_link_that_is_switched_while_rules_are_read_gives_one_of_the_two_books(tmp_path, monkeypatch):
+    for name, version in (("before", "1"), ("after", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "families.toml").write_text(FAMILIES, encoding="utf-8")
+        for rule in ("first", "second"):
+            text = RULE.replace('"gas-leak"', f'"{rule}"').replace('version = "1"', f'version = "{version}"')
+            (tmp_path / name / f"{rule}.toml").write_text(text, encoding="utf-8")
+    link = tmp_path / "rules"
+    link.symlink_to("before")
+    read = rulebook._toml
+
+    def read_and_switch(path):
+        (tmp_path / "next").symlink_to("after")
+        (tmp_path / "next").replace(link)
+        return read(path)
+
+    monkeypatch.setattr(rulebook, "_toml", read_and_switch)
+    assert {rule.version for rule in RuleBook.from_dir(link)} == {"1"}
+    monkeypatch.undo()
+    assert {rule.version for rule in RuleBook.from_dir(link)} == {"2"}

@@ -1,10 +1,11 @@
 """Checkpoints: the truth about how far a partition was decided, and with what state (D4).
 
 State belongs to (stage, topic, partition), never to a worker. Kafka's committed offset only follows. ``protocol.py`` says what
-a checkpoint holds and what a store must promise; ``format.py`` turns it into bytes; one file per store.
+a checkpoint holds and what a store must promise; ``format.py`` turns it into bytes, ``upgrades.py`` leads from one
+format to the next and back; one file per store.
 """
 
-from topologies.checkpoints.format import FORMAT, decode, encode
+from topologies.checkpoints.format import decode, encode, format_of
 from topologies.checkpoints.memory_store import MemoryStore
 from topologies.checkpoints.protocol import (
     Checkpoint,
@@ -17,6 +18,7 @@ from topologies.checkpoints.protocol import (
 )
 from topologies.checkpoints.redis_store import RedisStore
 from topologies.checkpoints.topic_store import TopicStore
+from topologies.checkpoints.upgrades import FORMAT
 
 __all__ = [
     "FORMAT",
@@ -30,6 +32,7 @@ __all__ = [
     "TopicStore",
     "decode",
     "encode",
+    "format_of",
     "refuse_if_added",
     "refuse_if_foreign",
 ]

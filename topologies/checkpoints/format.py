@@ -1,4 +1,4 @@
-"""Checkpoints as bytes: msgpack of plain values and named typed arrays, behind a magic word and a format number.
+"""Checkpoints as bytes: msgpack of plain values and named typed arrays, behind a magic word, a format number and a checksum.
 
 Never pickle: whoever can write to a shared store could then run code here. An array travels as (dtype, shape, bytes) in a
 msgpack extension; only the plain numeric, boolean and fixed-width text dtypes are accepted, and the byte count must match.
@@ -7,18 +7,22 @@ msgpack extension; only the plain numeric, boolean and fixed-width text dtypes a
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Collection
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from streams.errors import Mend
+from topologies.checkpoints import upgrades
 from topologies.checkpoints.protocol import Checkpoint, ShardKey
+from topologies.checkpoints.upgrades import FORMAT, OLDEST
 
 MAGIC = b"citywatch-checkpoint\x00"
-#: Raised with every change that an older reader could misread.
-FORMAT = 1
+_NUMBER_AT, _CHECKSUM_BYTES = len(MAGIC), 4
+_REBUILD = "run `citywatch worker --rebuild-from TIME` to re-decide from the retained log"
 
 _ARRAY, _TUPLE, _PAIRS, _SET, _BIG = 1, 2, 3, 4, 5
 _KINDS = frozenset("biufSU")
@@ -94,8 +98,19 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ext_hook=_extension)
 
 
-def encode(checkpoint: Checkpoint) -> bytes:
-    """Raises TypeError where a snapshot holds what the format does not know: an error of the program, not of its input."""
+def writer() -> str:
+    """Who writes here, as every checkpoint says."""
+    try:
+        return f"citywatch {version('citywatch')}"
+    except PackageNotFoundError:
+        return "citywatch from a folder"
+
+
+def encode(checkpoint: Checkpoint, number: int = FORMAT) -> bytes:
+    """As format ``number``: this version's, or an older one that its :mod:`~topologies.checkpoints.upgrades` lead back to.
+
+    Raises TypeError where a snapshot holds what the format does not know: an error of the program, not of its input.
+    """
     tree = {
         "key": list(checkpoint.key),
         "cluster_id": checkpoint.cluster_id,
@@ -105,28 +120,42 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "rule_fingerprint": checkpoint.rule_fingerprint,
         "registry_revision": checkpoint.registry_revision,
         "written_at": checkpoint.written_at,
-        "state": _plain(checkpoint.state),
-        "outbox": _plain(checkpoint.outbox),
-        "marks": _plain(checkpoint.marks),
+        "written_by": writer(),
+        "state": checkpoint.state,
+        "outbox": checkpoint.outbox,
+        "marks": checkpoint.marks,
     }
-    return MAGIC + FORMAT.to_bytes(2, "big") + _encoder.encode(tree)
+    tree = upgrades.down(tree, FORMAT, number)
+    body = _encoder.encode({name: _plain(value) for name, value in tree.items()})
+    checksum = zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big") if number >= upgrades.CHECKED else b""
+    return b"".join((MAGIC, number.to_bytes(2, "big"), checksum, body))
 
 
 def decode(value: bytes, where: str = "checkpoint") -> Checkpoint:
-    """Raises :class:`Mend` for foreign bytes, another format number or damage."""
-    rebuild = "run `citywatch worker --rebuild-from TIME` to re-decide from the retained log"
-    if not value.startswith(MAGIC):
-        raise Mend("is not a citywatch checkpoint", where=where, mend="set CITYWATCH_NAMESPACE to one that nothing else uses")
-    number = int.from_bytes(value[len(MAGIC) : len(MAGIC) + 2], "big")
-    if number != FORMAT:
+    """Of this version's format or an older one. Raises :class:`Mend` for foreign bytes, an unknown format, or damage."""
+    number = format_of(value, where)
+    if not OLDEST <= number <= FORMAT:
+        younger = "start the version that wrote it; while versions are mixed, the newer one needs checkpoint_format = "
         raise Mend(
-            f"has format {number}, this version reads {FORMAT}",
+            f"has format {number}, this version reads {OLDEST} to {FORMAT}",
             where=where,
-            mend=f"use the version that wrote it, or {rebuild}",
+            mend=f"{younger}{FORMAT}; or {_REBUILD}" if number > FORMAT else f"use the version that wrote it, or {_REBUILD}",
         )
+    body = memoryview(value)[_NUMBER_AT + 2 :]
     try:
-        tree = _decoder.decode(value[len(MAGIC) + 2 :])
+        if number >= upgrades.CHECKED:
+            checksum, body = body[:_CHECKSUM_BYTES], body[_CHECKSUM_BYTES:]
+            if zlib.crc32(body) != int.from_bytes(checksum, "big"):
+                raise ValueError("its checksum does not fit its bytes")
+        tree = upgrades.up(_decoder.decode(body), number, FORMAT)
         tree["key"] = ShardKey(*tree["key"])
         return Checkpoint(**tree)
     except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
-        raise Mend(f"is damaged ({error})", where=where, mend=rebuild) from None
+        raise Mend(f"is damaged ({error})", where=where, mend=_REBUILD) from None
+
+
+def format_of(value: bytes, where: str = "checkpoint") -> int:
+    """The number in front. Raises :class:`Mend` for foreign bytes."""
+    if not value.startswith(MAGIC):
+        raise Mend("is not a citywatch checkpoint", where=where, mend="set CITYWATCH_NAMESPACE to one that nothing else uses")
+    return int.from_bytes(value[_NUMBER_AT : _NUMBER_AT + 2], "big")

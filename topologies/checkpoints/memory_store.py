@@ -7,12 +7,14 @@ from threading import Lock
 
 from topologies.checkpoints.format import decode, encode
 from topologies.checkpoints.protocol import Checkpoint, Fenced, ShardKey, StoreAway
+from topologies.checkpoints.upgrades import FORMAT
 
 
 class MemoryStore:
     """``away = True`` makes every call raise :class:`StoreAway`, as if the server were gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = FORMAT) -> None:
+        self.format = number
         self.away = False
         self._held: dict[ShardKey, tuple[int, int, bytes | None]] = {}
         self._lock = Lock()
@@ -41,7 +43,7 @@ class MemoryStore:
         return claimed
 
     def write(self, checkpoint: Checkpoint) -> None:
-        self.write_bytes(checkpoint.key, checkpoint.generation, checkpoint.mark, encode(checkpoint))
+        self.write_bytes(checkpoint.key, checkpoint.generation, checkpoint.mark, encode(checkpoint, self.format))
 
     def write_bytes(self, key: ShardKey, generation: int, mark: int, value: bytes) -> None:
         self._answer()

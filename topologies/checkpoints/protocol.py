@@ -38,8 +38,10 @@ class Checkpoint:
     registry_revision: int = 0
     outbox: dict[str, Any] = field(default_factory=dict)
     marks: dict[str, Any] = field(default_factory=dict)
-    #: Epoch ms on the writer's clock; for people and the age metric only.
+    #: Epoch ms on the writer's clock, and which version it was (or the format, where that does not say); for people and the
+    #: age metric only.
     written_at: int = 0
+    written_by: str = ""
 
 
 class Fenced(Exception):
@@ -53,6 +55,7 @@ class StoreAway(Exception):
 class CheckpointStore(Protocol):
     """Blocking calls; the worker makes them from threads.
 
+    ``format`` is what ``write`` writes; who encodes by himself, for ``write_bytes``, uses the same.
     ``prepare`` says which shards are claimed next, these and no others: what a store needs for that it can do for all at once.
     ``claim`` is how a new owner begins: it raises the shard's generation above every earlier owner's, atomically, and
     returns it with the checkpoint to go on from (None where there is none). It is max(group generation, stored + 1), because
@@ -62,6 +65,8 @@ class CheckpointStore(Protocol):
     stored one untouched; an equal one replaces it (the same worker, a timer later). Every call may raise
     :class:`StoreAway`. ``read`` raises :class:`Mend` where the bytes are of another format.
     """
+
+    format: int
 
     def prepare(self, keys: Collection[ShardKey]) -> None: ...
 

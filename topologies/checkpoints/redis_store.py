@@ -17,6 +17,7 @@ from redis.retry import Retry
 from streams.errors import Mend
 from topologies.checkpoints.format import decode, encode
 from topologies.checkpoints.protocol import Checkpoint, Fenced, ShardKey, StoreAway
+from topologies.checkpoints.upgrades import FORMAT
 
 #: KEYS: shard hash, index set. ARGV: generation, mark, value, index member. Numbers are compared as decimal text of equal
 #: width, because Lua's doubles lose integers beyond 2^53.
@@ -52,7 +53,14 @@ _AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, redis.
 class RedisStore:
     """Keys ``<namespace>:<group>:checkpoint:<stage>/<topic>/<partition>`` and an index set ``…:checkpoints``."""
 
-    def __init__(self, url: str, namespace: str = "citywatch", group: str = "citywatch", timeout_s: float = 1.5) -> None:
+    def __init__(
+        self,
+        url: str,
+        namespace: str = "citywatch",
+        group: str = "citywatch",
+        timeout_s: float = 1.5,
+        number: int = FORMAT,
+    ) -> None:
         """Raises :class:`Mend` for an address that is none; connects with the first call."""
         try:
             self._redis = redis.Redis.from_url(
@@ -64,6 +72,7 @@ class RedisStore:
             )
         except ValueError as error:
             raise Mend(f"{url!r} is no Redis address ({error})", where="CITYWATCH_REDIS", mend="redis://host:6379/0") from None
+        self.format = number
         self._prefix = f"{namespace}:{group}"
         self._write = self._redis.register_script(_WRITE)
         self._claim = self._redis.register_script(_CLAIM)
@@ -100,7 +109,7 @@ class RedisStore:
         return decode(value, f"checkpoint {key}") if value is not None else None
 
     def write(self, checkpoint: Checkpoint) -> None:
-        self.write_bytes(checkpoint.key, checkpoint.generation, checkpoint.mark, encode(checkpoint))
+        self.write_bytes(checkpoint.key, checkpoint.generation, checkpoint.mark, encode(checkpoint, self.format))
 
     def write_bytes(self, key: ShardKey, generation: int, mark: int, value: bytes) -> None:
         try:

@@ -38,6 +38,7 @@ from topologies.checkpoints.topic_records import (
     record_key,
     shard_key,
 )
+from topologies.checkpoints.upgrades import FORMAT
 
 #: So long a dead writer's open transaction hides what others wrote behind it, unless its shard is claimed before.
 TRANSACTION_MS = 30_000
@@ -70,8 +71,15 @@ class TopicStore:
     """Thread safe; one shard's calls are done one after the other. Connects with the first call."""
 
     def __init__(
-        self, broker: str, topic: str, namespace: str = "citywatch", group: str = "citywatch", timeout_s: float = 5.0
+        self,
+        broker: str,
+        topic: str,
+        namespace: str = "citywatch",
+        group: str = "citywatch",
+        timeout_s: float = 5.0,
+        number: int = FORMAT,
     ) -> None:
+        self.format = number
         self._broker, self._topic, self._timeout_s = broker, topic, timeout_s
         self._prefix = f"{namespace}:{group}"
         self._log = TopicLog(broker, topic, self._prefix, timeout_s)
@@ -104,7 +112,7 @@ class TopicStore:
         return decode(value, f"checkpoint {key}") if value is not None else None
 
     def write(self, checkpoint: Checkpoint) -> None:
-        self.write_bytes(checkpoint.key, checkpoint.generation, checkpoint.mark, encode(checkpoint))
+        self.write_bytes(checkpoint.key, checkpoint.generation, checkpoint.mark, encode(checkpoint, self.format))
 
     def write_bytes(self, key: ShardKey, generation: int, mark: int, value: bytes) -> None:
         def written(held: Head) -> tuple[Head, list[bytes]]:

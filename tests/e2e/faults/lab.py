@@ -21,7 +21,8 @@ from replay.feeder import send_registry
 from streams.embedded.redis import EmbeddedRedis
 from streams.topics import topic_name
 from tests.e2e.apache_kafka import ApacheKafka
-from tests.e2e.faults import injuries, needs
+from tests.e2e.faults import needs
+from tests.e2e.faults.injuries import rules
 from tests.e2e.faults.judge import Marks, Verdict, compare, heads_that_fell
 from tests.e2e.faults.patient import LabRedis, Patient, Sender
 from tests.e2e.faults.scenarios import Chain
@@ -186,7 +187,7 @@ class Lab:
                 marks.start()
             time.sleep(patient.rng.uniform(*pace.before_s))
             began = time.monotonic()
-            meanwhile = injuries.Reload(patient) if reload else None
+            meanwhile = rules.Reload(patient) if reload else None
             proof = link.injure(patient)
             if meanwhile is not None:
                 proof += meanwhile.over()
@@ -214,7 +215,7 @@ class Lab:
     def _settings(self, chain: Chain, judged: str, folder: Path) -> dict[str, str]:
         settings = dict(chain.settings)
         if judged == "verify":
-            injuries.rule_sets(folder, RULES)
+            rules.rule_sets(folder, RULES)
             settings["CITYWATCH_RULES"] = str(folder / "rules")
         if chain.module.endswith("stepped_worker"):
             clock = folder / "clock"

@@ -18,6 +18,7 @@ from typing import Any
 
 from streams.embedded.redis import EmbeddedRedis, free_port
 from streams.kafka import Producer
+from streams.topics import BY_STREAM
 from tests.e2e.apache_kafka import ApacheKafka
 from tests.e2e.faults.wire import Wire
 from tests.e2e.worker_group import WorkerGroup
@@ -133,6 +134,12 @@ class Patient:
         if crash_at is None:
             self.group.await_ready(*slots, seconds=WITHIN_S)
 
+    def rebuild(self) -> None:
+        """Start the first worker again as one that decides everything anew."""
+        self.group.arguments = ("--rebuild-from", "2020-01-01T00:00:00Z")
+        self.start(0)
+        self.group.arguments = ()
+
     def hang_up(self) -> int:
         """SIGHUP to every worker that is far enough to hear it (and not asleep); to how many."""
         told = 0
@@ -175,6 +182,12 @@ class Patient:
         with contextlib.closing(RedisStore(self.redis.url, self.group.name, self.group.name)) as store:
             found = [store.read(key) for key in store.keys() if key.stage == "detect"]  # noqa: SIM118  not a dict's
         return [one.written_at for one in found if one is not None]
+
+    def writers_of_checkpoints(self) -> set[str]:
+        """Which versions wrote those of the sensors, the one topic whose every partition goes on all the time."""
+        with contextlib.closing(RedisStore(self.redis.url, self.group.name, self.group.name)) as store:
+            found = [store.read(key) for key in store.keys() if key.topic.endswith(BY_STREAM["sensor"].base)]  # noqa: SIM118
+        return {one.written_by for one in found if one is not None}
 
     def caught_up(self) -> bool:
         """All living workers are ready and less than a second or two of the feed is unread."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from tests.e2e.faults import injuries
+from tests.e2e.faults.injuries import brokers, rules, stores, workers
 from tests.e2e.faults.patient import Patient
 
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -45,49 +45,51 @@ class Scenario:
 
 
 SCENARIOS = (
-    Scenario("kill-point", "worker killed −9 at a named point", injuries.kill_at_point),
-    Scenario("kill-point-topic", "the same, checkpoints in a topic", injuries.kill_at_point, settings=TOPIC),
-    Scenario("kill-anywhere", "worker killed −9 at a random moment", injuries.kill_anywhere),
-    Scenario("kill-all", "both workers killed −9 at once", injuries.kill_all, workers=2),
-    Scenario("zombie", "worker stopped for longer than its session, then continued", injuries.zombie, workers=2),
-    Scenario("zombie-topic", "the same, checkpoints in a topic", injuries.zombie, workers=2, settings=TOPIC),
-    Scenario("come-and-go", "workers join and leave under load", injuries.come_and_go),
-    Scenario("two-begin", "two workers begin a new group at once", injuries.two_begin, workers=2, running=False),
-    Scenario("redis-killed", "Redis killed and started again", injuries.redis_killed),
-    Scenario("redis-emptied", "Redis comes back empty", injuries.redis_emptied, set_back=True, rebuilt=True),
-    Scenario("redis-set-back", "Redis restored from an old snapshot", injuries.redis_set_back, set_back=True),
-    Scenario("disk-full", "the disk of Redis is full", injuries.disk_full, needs=("tmpfs",), confined=True),
-    Scenario("recording-full", "the disk of a recording is full", injuries.recording_full, needs=("tmpfs",)),
-    Scenario("broker-killed", "the only broker killed and started again", injuries.broker_killed),
-    Scenario("broker-killed-topic", "the same, checkpoints in a topic", injuries.broker_killed, settings=TOPIC),
-    Scenario("leader-killed", "one of three brokers killed and started again", injuries.leader_killed, nodes=3),
-    Scenario("brokers-away", "all three brokers killed, back after a minute", injuries.brokers_away, nodes=3),
-    Scenario("partitions-added", "partitions added to a topic", injuries.partitions_added, set_back=True, rebuilt=True),
-    Scenario("network-slow", "every packet between worker and broker late for seconds", injuries.network_slow, wired=True),
+    Scenario("kill-point", "worker killed −9 at a named point", workers.kill_at_point),
+    Scenario("kill-point-topic", "the same, checkpoints in a topic", workers.kill_at_point, settings=TOPIC),
+    Scenario("kill-anywhere", "worker killed −9 at a random moment", workers.kill_anywhere),
+    Scenario("kill-all", "both workers killed −9 at once", workers.kill_all, workers=2),
+    Scenario("zombie", "worker stopped for longer than its session, then continued", workers.zombie, workers=2),
+    Scenario("zombie-topic", "the same, checkpoints in a topic", workers.zombie, workers=2, settings=TOPIC),
+    Scenario("come-and-go", "workers join and leave under load", workers.come_and_go),
+    Scenario("two-begin", "two workers begin a new group at once", workers.two_begin, workers=2, running=False),
+    Scenario("upgraded", "workers replaced by a version with another checkpoint format", workers.upgraded, workers=2,
+        module="tests.e2e.apps.older_worker"),
+    Scenario("redis-killed", "Redis killed and started again", stores.redis_killed),
+    Scenario("redis-emptied", "Redis comes back empty", stores.redis_emptied, set_back=True, rebuilt=True),
+    Scenario("redis-set-back", "Redis restored from an old snapshot", stores.redis_set_back, set_back=True),
+    Scenario("disk-full", "the disk of Redis is full", stores.disk_full, needs=("tmpfs",), confined=True),
+    Scenario("recording-full", "the disk of a recording is full", stores.recording_full, needs=("tmpfs",)),
+    Scenario("broker-killed", "the only broker killed and started again", brokers.broker_killed),
+    Scenario("broker-killed-topic", "the same, checkpoints in a topic", brokers.broker_killed, settings=TOPIC),
+    Scenario("leader-killed", "one of three brokers killed and started again", brokers.leader_killed, nodes=3),
+    Scenario("brokers-away", "all three brokers killed, back after a minute", brokers.brokers_away, nodes=3),
+    Scenario("partitions-added", "partitions added to a topic", brokers.partitions_added, set_back=True, rebuilt=True),
+    Scenario("network-slow", "every packet between worker and broker late for seconds", brokers.network_slow, wired=True),
     Scenario(
-        "network-cut", "every connection cut for seconds", injuries.network_cut, needs=("namespace",)
+        "network-cut", "every connection cut for seconds", brokers.network_cut, needs=("namespace",)
     ),
-    Scenario("sink-hangs", "a sink that hangs", injuries.sink_hangs, settings=TOPIC),
-    Scenario("clock-stepped", "the worker's clock stepped by an hour and back", injuries.clock_stepped,
+    Scenario("sink-hangs", "a sink that hangs", stores.sink_hangs, settings=TOPIC),
+    Scenario("clock-stepped", "the worker's clock stepped by an hour and back", workers.clock_stepped,
         module="tests.e2e.apps.stepped_worker"),
     Scenario(
-        "rules-reload", "rules read again, worker killed −9 in the switch", injuries.reload_and_die, settings=SELDOM,
+        "rules-reload", "rules read again, worker killed −9 in the switch", rules.reload_and_die, settings=SELDOM,
         judged="verify",
     ),
     Scenario(
-        "rules-changed", "worker killed −9, started with other rules", injuries.die_and_change, settings=SELDOM,
+        "rules-changed", "worker killed −9, started with other rules", rules.die_and_change, settings=SELDOM,
         judged="verify",
     ),
     Scenario(
-        "no-order", "*mistake:* checkpoints do not wait for their outputs", injuries.kill_hasty,
+        "no-order", "*mistake:* checkpoints do not wait for their outputs", workers.kill_hasty,
         module="tests.e2e.apps.hasty_worker", seen=True,
     ),
     Scenario(
-        "no-fence", "*mistake:* the store fences nobody", injuries.zombie_unfenced, workers=2,
+        "no-fence", "*mistake:* the store fences nobody", workers.zombie_unfenced, workers=2,
         module="tests.e2e.apps.unfenced_worker", seen=True,
     ),
     Scenario(
-        "no-memory", "*mistake:* the rules at hand decide what others had decided", injuries.die_and_change,
+        "no-memory", "*mistake:* the rules at hand decide what others had decided", rules.die_and_change,
         settings=SELDOM, judged="verify", module="tests.e2e.apps.forgetful_worker", seen=True,
     ),
 )  # fmt: skip
@@ -162,4 +164,5 @@ CHAINS = (
     _chain("network-slow", "leader-killed", "partitions-added"),
     _chain("brokers-away"),
     _chain("network-cut"),
+    _chain("upgraded"),
 )  # fmt: skip
