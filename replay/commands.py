@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,24 +45,38 @@ def _record(arguments: argparse.Namespace) -> int:
     from replay.record import record
 
     shown = _counter("records") if _on_terminal(arguments) else None
-    recorded = record(
-        arguments.broker,
-        arguments.bag,
-        topics=arguments.topic,
-        seconds=arguments.seconds,
-        follow=arguments.follow,
-        from_now=arguments.from_now,
-        playback=arguments.playback,
-        rule_fingerprint=_rules(arguments.rules).fingerprint if arguments.rules else None,
-        group=arguments.group,
-        progress=None if shown is None else lambda n: shown(n, 0),
-    )
+    with _ended_by_sigterm():
+        recorded = record(
+            arguments.broker,
+            arguments.bag,
+            topics=arguments.topic,
+            seconds=arguments.seconds,
+            follow=arguments.follow,
+            from_now=arguments.from_now,
+            playback=arguments.playback,
+            rule_fingerprint=_rules(arguments.rules).fingerprint if arguments.rules else None,
+            group=arguments.group,
+            progress=None if shown is None else lambda n: shown(n, 0),
+        )
     return _answer(
         arguments,
         {"records": recorded.records, "partitions": recorded.partitions, "stopped_by": recorded.stopped_by},
         [f"{n:>12,}  {topic}" for topic, n in recorded.records.items()]
         + [f"{arguments.bag}: complete ({recorded.stopped_by})"],
     )
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """A service manager's stop ends a recording as Ctrl-C does: what has arrived is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _info(arguments: argparse.Namespace) -> int:

@@ -177,14 +177,19 @@ class Shards:
         shards = dict(self.held)
         if not shards:
             return
-        drains = [shard.drain(_DRAIN_S) for shard in shards.values()]
-        await asyncio.gather(*drains)
-        await self.checkpoint()
-        await self._give_up(shards)
+        try:
+            await asyncio.gather(*(shard.drain(_DRAIN_S) for shard in shards.values()))
+            await self.checkpoint()
+        finally:
+            # Also where there was no time for it: they are not ours any more, and whoever has them decides again.
+            await self._give_up(shards)
 
     async def _give_up(self, shards: Mapping[TP, Shard]) -> None:
-        for tp, shard in list(shards.items()):
-            self.held.pop(tp, None)
+        given = list(shards.items())
+        for tp, shard in given:
+            if self.held.get(tp) is shard:
+                del self.held[tp]
+        for _, shard in given:
             await shard.close()
 
     def abandon(self) -> None:
@@ -285,6 +290,10 @@ class Shards:
             log.warning("the checkpoint of %s could not be written: %s", checkpoint.key, error)
             return False
         except Fenced as error:
+            if self.held.get(TP(shard.key.topic, shard.key.partition)) is not shard:
+                # Given up while its checkpoint was under way: perhaps it is this worker that has it again, from an earlier one.
+                log.info("the checkpoint of %s came too late: %s", checkpoint.key, error)
+                return False
             self._metrics.fenced.inc()
             self.abandon()
             self._ended(error)

@@ -1,8 +1,9 @@
-"""The same log several times over, as it grows: what two groups of workers make of it can be compared byte by byte.
+"""The same log several times over: what two groups of workers make of it can be compared byte by byte.
 
-Every input record is produced under each prefix with one and the same stamp, key and value by one producer, into topics whose
-time is the producer's stamp. So partition, offset and arrival of a record agree in all of them, while the workers read
-live: their partitions fall idle, ticks come from empty fetches, nothing is in playback.
+Either as it grows: every input record is produced under each prefix with one and the same stamp, key and value by one producer,
+into topics whose time is the producer's stamp. Or one log is written as a city writes it, in the broker's time, and copied when
+it is whole, with its stamps. Partition, offset and arrival of a record agree either way, while the workers read live: their
+partitions fall idle, ticks come from empty fetches, nothing is in playback.
 """
 
 from __future__ import annotations
@@ -77,6 +78,25 @@ def feed_all(
         sent += 1
     producer.flush_acknowledged(30)
     return sent, stamp
+
+
+def copy_inputs(broker: str, of: str, to: str) -> None:
+    """Every input record under prefix ``of`` once more under ``to``, at its partition, offset and time; these topics must be
+    empty and stamped by the producer."""
+    names = [topic_name(BY_STREAM[stream].base, of) for stream in INPUTS]
+    with LogReader(broker, names) as reader:
+        records = sorted(reader.read_to_end(), key=lambda record: record[:3])
+    reached: dict[tuple[str, int], int] = {}
+    with Producer(broker) as producer:
+        for record in records:
+            place = record.topic, record.partition
+            assert record.offset == reached.get(place, 0), f"{place}: nothing stands at {reached.get(place, 0)}"
+            reached[place] = record.offset + 1
+            topic = to + record.topic.removeprefix(of)
+            producer.send(
+                topic, record.value, record.key, record.headers, partition=record.partition, timestamp_ms=record.timestamp
+            )
+        producer.flush_acknowledged(60)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The order of D4 and what happens when a part of it fails, with a fake log and stage."""
 
 import asyncio
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -237,6 +238,58 @@ def test_a_zombie_is_refused_and_ends():
     assert [type(error) for error in world.ends] == [Fenced]
     assert not world.shards.held
     assert world.metrics.registry.get_sample_value("citywatch_fenced_total") == 1
+
+
+class Slow(Store):
+    """The first checkpoint waits until it may go on."""
+
+    def __init__(self, log):
+        super().__init__(log)
+        self.waits, self.go_on = threading.Event(), threading.Event()
+
+    def write_bytes(self, key, generation, mark, value):
+        if mark and not self.waits.is_set():
+            self.waits.set()
+            assert self.go_on.wait(10)
+        super().write_bytes(key, generation, mark, value)
+
+
+async def until_it_waits(world):
+    world.store = Slow(world.log)
+    world.shards = world.make()
+    await world.shards.marks({HERE})
+    await world.shards.take(Event(world.log, 0, 3))
+    late = asyncio.ensure_future(world.shards.checkpoint())
+    assert await asyncio.to_thread(world.store.waits.wait, 10)
+    return late
+
+
+def test_a_checkpoint_that_is_overtaken_by_the_next_assignment_ends_nobody():
+    async def steps(world):
+        late = await until_it_waits(world)
+        assert await world.shards.marks({HERE}) == {HERE: 0}
+        world.store.go_on.set()
+        assert not await late
+        await world.shards.take(Event(world.log, 0, 3))
+        assert await world.shards.checkpoint()
+
+    world = play(steps)
+    assert world.ends == [] and world.shards.held[HERE].mark == 3
+    assert world.metrics.registry.get_sample_value("citywatch_fenced_total") == 0
+
+
+def test_shards_are_given_up_even_where_there_is_no_time_for_their_checkpoint():
+    async def steps(world):
+        late = await until_it_waits(world)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(world.shards.settle({HERE}), 0.05)
+        assert not world.shards.held
+        # Another worker claims it; what was under way comes too late.
+        await asyncio.to_thread(world.store.claim, KEY, 1)
+        world.store.go_on.set()
+        assert not await late
+
+    assert play(steps).ends == []
 
 
 class Overtaking(Store):

@@ -35,15 +35,13 @@ class Verdict:
 def alone(calm: Told, struck: Told, horizon: int) -> set[str]:
     """Ids whose evidence, in either log, comes from one partition of an input topic (see tests.e2e.test_kill_nine).
 
-    The outage of a stream is left out: it is of all partitions, and bears the full name of its topic, which two logs have
-    not in common. A broker that is away for long makes one.
+    The outage of a stream is left out, and what it takes in: it is of all partitions, and bears the full name of its topic,
+    which two logs have not in common. A broker that is away for long makes one.
     """
-    ids = {
-        name
-        for told in (calm, struck)
-        for name, revision in told.until(horizon)
-        if not any(piece.entity.endswith(_INPUTS) for piece in told.incidents[name, revision].evidence)
-    }
+    found = [told.incidents[place] for told in (calm, struck) for place in told.until(horizon)]
+    outages = {one.incident_id for one in found if any(piece.entity.endswith(_INPUTS) for piece in one.evidence)}
+    taken_in = {one.incident_id for one in found if one.merged_into in outages}
+    ids = {one.incident_id for one in found} - outages - taken_in
     return {one for one in ids if all(_of_one(told.sources_of(one)) for told in (calm, struck))}
 
 

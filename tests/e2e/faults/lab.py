@@ -1,7 +1,7 @@
 """One scenario, or several one after the other: fresh topics, a seeded city fed live, faults and recoveries, the comparison.
 
-The group left in peace begins when the fault is over and reads the same log from its beginning: a fault of the broker cannot
-touch it, and on a small machine it takes nothing from the struck one.
+The group left in peace begins when all is over and reads a copy of the log from its beginning: a fault of the broker cannot
+touch it, and on a small machine it takes nothing from the struck one. So the struck log bears the broker's time, as in a city.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.e2e.faults.judge import Marks, Verdict, compare, heads_that_fell
 from tests.e2e.faults.patient import LabRedis, Patient, Sender
 from tests.e2e.faults.scenarios import Chain
 from tests.e2e.faults.wire import Wire
-from tests.e2e.mirrored_logs import PROGRESS_MS, Told, feed_all, make_topics, settled
+from tests.e2e.mirrored_logs import PROGRESS_MS, Told, copy_inputs, feed_all, make_topics, settled
 from tests.e2e.test_kill_nine import small_city
 from tests.e2e.worker_group import ROOT, WorkerGroup
 
@@ -129,7 +129,7 @@ class Lab:
         )
         city = small_city(CITY_SEED, pace.every_s, pace.sensors)
         for prefix in prefixes:
-            make_topics(broker, prefix, stamped_by_producer=True, more=self._copies)
+            make_topics(broker, prefix, stamped_by_producer=prefix == calm.prefix, more=self._copies)
             send_registry(producer, city.registry, prefix)
         if chain.links[0].running:
             patient.muster(chain.links[0].workers)
@@ -139,7 +139,7 @@ class Lab:
         fed: list[tuple[int, int]] = []
 
         def feed() -> None:
-            fed.append(feed_all(producer, city.stream(), prefixes, stop, patient.turn))
+            fed.append(feed_all(producer, city.stream(), [struck.prefix], stop, patient.turn))
 
         feeder = threading.Thread(target=feed, name="feeder", daemon=True)
         feeder.start()
@@ -147,9 +147,6 @@ class Lab:
         marks = Marks(redis.url, struck.name)
         done, fell = self._strike(chain, patient, pace, None if in_topic else marks, reload)
 
-        if judged == "calm":
-            calm.start(0)
-            calm.await_ready(0)
         while sum(row["from_ts"] <= time.time() * 1000 for row in city.truth) < pace.begun:
             time.sleep(0.1)
         assert feeder.is_alive(), "the feed ended before the fault was over"
@@ -157,6 +154,10 @@ class Lab:
         stop.set()
         feeder.join(60)
         ((records, last),) = fed
+        if judged == "calm":
+            copy_inputs(broker, struck.prefix, calm.prefix)
+            calm.start(0)
+            calm.await_ready(0)
         horizon = last // PROGRESS_MS * PROGRESS_MS
         told = self._told(prefixes, horizon, groups)
         if marks.is_alive():

@@ -109,8 +109,7 @@ class Patient:
 
     @contextlib.contextmanager
     def nothing_arrives(self) -> Iterator[None]:
-        """The feed is held up, and all it sent is in the log. The mirrored logs bear the producer's stamps: sent before an
-        outage and written after it, a record would have arrived before it, and time would have passed it by."""
+        """The feed is held up, and all it sent is in the log: what a producer without a broker gives up is not the workers'."""
         with self.turn:
             self.producer.flush_acknowledged(30)
             yield

@@ -146,3 +146,12 @@ def stream_outage(prefix: str) -> Incident:
 
 def test_the_outage_of_a_stream_is_not_compared_for_two_logs_name_it_differently():
     assert counts(told(one(), stream_outage("calm.")), told(one(), stream_outage("struck."))) == (1, 0, 0, 0)
+
+
+def test_nor_is_what_such_an_outage_took_in():
+    calm, struck = (
+        told(one(), stream_outage(prefix), one("device", revision=2, merged_into=f"outage-of-{prefix}"))
+        for prefix in ("calm.", "struck.")
+    )
+    assert counts(calm, struck) == (1, 0, 0, 0)
+    assert counts(told(one(merged_into="a")), told(one(merged_into="b"))) == (1, 0, 0, 1)

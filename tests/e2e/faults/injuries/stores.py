@@ -84,7 +84,7 @@ def recording_full(patient: Patient) -> str:
         patient.until(lambda: bag.with_name("struck.bag.partial").exists(), "the recorder has begun")
         time.sleep(patient.rng.uniform(1.0, 4.0))
         _filled(place)
-        recorder.send_signal(signal.SIGINT)
+        recorder.send_signal(signal.SIGTERM)
         said = recorder.communicate(timeout=60)[1]
         assert recorder.returncode == 2 and re.search(
             r"No space left on device: the recording holds what arrived until", said
