@@ -27,7 +27,8 @@ from streams.records import Asset, Control, Incident, Signal
 from streams.registry import Registry
 from streams.topics import stream_of, topic_name
 from streams.unreadable import Cause
-from topologies.detect import Detected
+from topologies.detect import Detected, DetectStage
+from topologies.incident import IncidentStage
 
 Key = tuple[int, str, int, tuple[int, int, int]]
 
@@ -118,6 +119,14 @@ class Run:
             until=self._until,
             rule_fingerprint=rules.fingerprint,
         )
+
+    def detect_stages(self) -> list[DetectStage]:
+        """Of every partition that was heard of so far, as they stand: for who watches what they hold."""
+        return [held.stage for _, held in sorted(self._shards.items())]
+
+    def incident_stages(self) -> list[IncidentStage]:
+        """Of every city, as they stand."""
+        return self._cities.stages()
 
     def _stream(self, home: Home) -> str | None:
         return stream_of(home[0], self._prefix)

@@ -103,6 +103,9 @@ class Cities:
     def advance(self, now: int) -> list[Incident]:
         return [incident for city in sorted(self._stages) for incident in self._take(self._stages[city].advance(now))]
 
+    def stages(self) -> list[IncidentStage]:
+        return [stage for _, stage in sorted(self._stages.items())]
+
     def _stage(self, city: str) -> IncidentStage:
         stage = self._stages.get(city)
         if stage is None:
