@@ -56,6 +56,18 @@ bench-peers: venv .venv-peers/installed ## the same with Quix Streams, Bytewax a
 load: venv ## a city's full load on one worker, ten minutes and a burst: SCALE=0.1 for a share of it, FOR=60 for a minute
 	$(BIN)/python -m benchmarks.load $(if $(SCALE),--scale $(SCALE)) $(if $(FOR),--seconds $(FOR))
 
+.PHONY: soak
+soak: venv ## six simulated weeks in one process: whether memory and state stop growing (WEEKS=1 for one)
+	$(BIN)/python -m benchmarks.soak $(if $(WEEKS),--weeks $(WEEKS))
+
+.PHONY: takeover
+takeover: venv ## a worker dies, another takes over the state of 100,000 sensors: for how long nothing is decided
+	$(BIN)/python -m benchmarks.takeover
+
+.PHONY: back-pressure
+back-pressure: venv ## a broker that is faster than the worker, a sink that is slower: memory, and that nothing is lost
+	$(BIN)/python -m benchmarks.back_pressure
+
 .PHONY: bench-growth
 bench-growth: venv ## cost and weight by the city's size, instructions of a reading (needs valgrind), speed of replay
 	$(BIN)/python -m benchmarks.growth

@@ -93,10 +93,11 @@ def sample(running: Running, ends: Ends) -> Sample:
     with urllib.request.urlopen(f"{running.http}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     decided = sum(float(count) for stream, count in _DECIDED.findall(text) if stream in INPUTS)
-    return Sample(time.monotonic(), max(0.0, written - decided), _memory(running.pid), _cpu_s(running.pid))
+    return Sample(time.monotonic(), max(0.0, written - decided), resident(running.pid), _cpu_s(running.pid))
 
 
-def _memory(pid: int) -> float:
+def resident(pid: int) -> float:
+    """Bytes of a process's memory; NaN where the system does not say."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * float(os.sysconf("SC_PAGE_SIZE"))
     except OSError:
