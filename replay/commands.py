@@ -45,7 +45,7 @@ def _record(arguments: argparse.Namespace) -> int:
     from replay.record import record
 
     shown = _counter("records") if _on_terminal(arguments) else None
-    with _ended_by_sigterm():
+    with _stopped_by_signals() as stop:
         recorded = record(
             arguments.broker,
             arguments.bag,
@@ -56,6 +56,7 @@ def _record(arguments: argparse.Namespace) -> int:
             playback=arguments.playback,
             rule_fingerprint=_rules(arguments.rules).fingerprint if arguments.rules else None,
             group=arguments.group,
+            stop=stop,
             progress=None if shown is None else lambda n: shown(n, 0),
         )
     return _answer(
@@ -67,16 +68,25 @@ def _record(arguments: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """A service manager's stop ends a recording as Ctrl-C does: what has arrived is kept."""
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """Set by the first Ctrl-C or a service manager's SIGTERM; the second is a KeyboardInterrupt. An exception at any moment is
+    more than the client bears: interrupted while it takes up what was fetched, it goes round in circles."""
+    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stop
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def end(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _info(arguments: argparse.Namespace) -> int:

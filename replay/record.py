@@ -7,7 +7,6 @@ is closed in good order; a second Ctrl-C ends it at once. ``until`` in the manif
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -65,7 +64,8 @@ def record(
 
     ``playback``: the header ``cw_arrival_ts`` of a played recording replaces the broker's time, as in the worker's playback
     mode. ``group``: the worker's consumer group, whose progress the manifest keeps, so that ``verify`` can tell what was
-    lost from what was yet to be decided. Raises :class:`Mend` where the broker or a named topic is not there.
+    lost from what was yet to be decided. ``stop``: what is followed is read to its ends of that moment, anything else is left
+    where it is. Raises :class:`Mend` where the broker or a named topic is not there.
     """
     import kafka
 
@@ -101,12 +101,15 @@ def record(
             until = None
             try:
                 try:
-                    if follow or seconds is not None:
+                    following = follow or seconds is not None
+                    if following:
                         result.stopped_by = tape.follow(seconds, stop)
                     # Asked before the ends are: what was finished then is in what is read.
                     if group is not None and signals in wanted:
                         writer.manifest.committed = _committed(broker, group, signals)
-                    until = tape.to_the_ends()
+                    until = tape.to_the_ends(None if following else stop)
+                    if until is None and stop.is_set():
+                        result.stopped_by = "interrupt"
                 except KeyboardInterrupt:
                     result.stopped_by = "interrupt"
                 writer.close(until=None if playback else until)
@@ -176,13 +179,12 @@ class _Tape:
             self._progress(self._total)
 
     def follow(self, seconds: float | None, stop: threading.Event) -> str:
-        """Read what comes until the seconds are over, ``stop`` or Ctrl-C; which of them it was."""
+        """Read what comes until the seconds are over or ``stop``; which of them it was."""
         began = time.monotonic()
-        with contextlib.suppress(KeyboardInterrupt):
-            while not stop.is_set():
-                self._poll()
-                if seconds is not None and time.monotonic() - began >= seconds:
-                    return "seconds"
+        while not stop.is_set():
+            self._poll()
+            if seconds is not None and time.monotonic() - began >= seconds:
+                return "seconds"
         return "interrupt"
 
     def known(self, asked: int | None) -> int:
@@ -208,12 +210,15 @@ class _Tape:
             return asked or 0
         return max(asked or 0, min(firsts) - 1 if firsts else self._newest)
 
-    def to_the_ends(self) -> int | None:
-        """Read up to the ends the partitions have now; the time of asking, or None where the broker stopped answering."""
+    def to_the_ends(self, stop: threading.Event | None) -> int | None:
+        """Read up to the ends the partitions have now; the time of asking, or None where the broker stopped answering, or at
+        ``stop``."""
         asked = int(time.time() * 1000)
         ends = self._consumer.end_offsets(self._homes)
         reached, moved_at = -1, time.monotonic()
         while any(self._consumer.position(home) < ends[home] for home in self._homes):
+            if stop is not None and stop.is_set():
+                return None
             self._poll()
             if self._total != reached:
                 reached, moved_at = self._total, time.monotonic()
