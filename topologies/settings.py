@@ -72,6 +72,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     clock_skew_s: Annotated[float, Meta(ge=0)] = 1.0
     #: Arrival times come from the header cw_arrival_ts and idle ticks from the playback's clock.
     playback: bool = False
+    #: Wait for the broker and its topics at the start at most; 0: for ever. Readiness says meanwhile what is missing.
+    broker_timeout_s: Annotated[float, Meta(ge=0)] = 120.0
     #: Wait for the registry (start to high water) at most; 0: do not start without an answer, wait for ever.
     registry_timeout_s: Annotated[float, Meta(ge=0)] = 120.0
     #: Changes of the registry are collected this long before the stages switch.

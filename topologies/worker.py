@@ -46,7 +46,7 @@ from topologies.watchdog import Heartbeat, Watchdog
 from topologies.worker_build import CONSUMED, Builder, stage_of
 from topologies.worker_clock import LogClock, wall_ms
 from topologies.worker_gauges import Gauges
-from topologies.worker_log import log_facts
+from topologies.worker_log import awaited
 from topologies.worker_outputs import SinkProducer
 from topologies.worker_registry import RegistryFollower
 from topologies.worker_shards import Shards
@@ -123,6 +123,8 @@ class Worker:
         self._app: faust.App | None = None
         self._app_started = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        #: Of the start.
+        self._waiting_for = ""
 
     @property
     def http_port(self) -> int:
@@ -142,7 +144,10 @@ class Worker:
             self, self.metrics.exposition, self.metrics.content_type, settings.web_host, settings.web_port
         )
         await self._health.start()
-        facts = await asyncio.to_thread(log_facts, settings.broker, settings.topic_prefix)
+        place = settings.broker, settings.topic_prefix
+        facts = await awaited(*place, settings.broker_timeout_s, self.ended, self._wait_for)
+        if facts is None:
+            return
         store = store_of(settings)
         self._closing.append(store.close)
         follower = RegistryFollower(
@@ -192,6 +197,9 @@ class Worker:
         self._start_watchdog()
         self._spawn(self._every(settings.checkpoint_every_s, self._checkpoint))
         self._spawn(self._every(settings.heartbeat_every_s, self._heartbeat))
+
+    def _wait_for(self, what: str) -> None:
+        self._waiting_for = what
 
     def _make_app(self) -> faust.App:
         settings = self.settings
@@ -322,7 +330,7 @@ class Worker:
 
     def unready(self) -> list[str]:
         if self._app is None:
-            return ["the registry is being read"]
+            return [self._waiting_for or "the registry is being read"]
         reasons = [self.shards.waiting_for] if self.shards.waiting_for else []
         if self.ended.is_set():
             reasons.append("the worker is stopping")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ import pytest
 from streams.embedded.broker import EmbeddedBroker
 from streams.embedded.redis import EmbeddedRedis, free_port
 from streams.kafka import LogReader, Producer
+from streams.topics import partition_counts
 
 RULES = Path(__file__).parents[1] / "topologies" / "worker_rules"
 ROOT = Path(__file__).parents[2]
@@ -277,3 +279,32 @@ def test_rules_and_registry_switch_while_running_and_a_wrong_rule_changes_nothin
     town.read(1.0, 15.0)
     town.wait(lambda: town.incidents())
     assert {key[:6] for key, _ in town.incidents()} == {"340200"}
+
+
+# --- what is not there yet
+
+
+def test_a_worker_waits_for_topics_and_says_so(tmp_path):
+    with contextlib.closing(Town(tmp_path, EmbeddedBroker({}))) as town:
+        town.start(ready=False)
+        town.wait(lambda: "there is no topic 'city." in town.get("/readyz")[1])
+        assert town.get("/readyz")[0] == 503 and town.get("/healthz")[0] == 200
+        assert "run `citywatch topics create` (waiting for 120 s more at most)" in town.words()
+        for name, count in partition_counts().items():
+            town.broker.create_topic(name, count)
+        town.wait(lambda: town.get("/readyz")[0] == 200)
+
+
+def test_a_worker_that_waits_for_its_broker_is_stopped_in_order(tmp_path):
+    with contextlib.closing(Town(tmp_path)) as town:
+        worker = town.start(ready=False, CITYWATCH_BROKER="127.0.0.1:1", CITYWATCH_BROKER_TIMEOUT_S="0")
+        town.wait(lambda: "127.0.0.1:1: no Kafka broker answers" in town.get("/readyz")[1])
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(15) == 0
+
+
+def test_a_broker_that_does_not_come_ends_the_worker_with_the_mend(tmp_path):
+    with contextlib.closing(Town(tmp_path)) as town:
+        worker = town.start(ready=False, CITYWATCH_BROKER="127.0.0.1:1", CITYWATCH_BROKER_TIMEOUT_S="1")
+        assert worker.wait(WITHIN_S) == 2
+        assert town.words().rstrip().endswith("start one, or mend CITYWATCH_BROKER; `citywatch demo` needs none")
