@@ -27,7 +27,7 @@ def test_growth_is_counted_once_the_longest_memories_are_full():
 def test_the_soak_shows_its_weeks_and_what_grew():
     shown = soak_table(days(0.01), Soak(42.0, 1, 1, 1, 1, 1))
     assert [row[0] for row in shown.rows] == ["7", "14", "21", "28", "35", "42"]
-    assert "resident memory +21.9%, detect state +0.0%" in shown.notes[0]
+    assert "resident memory +21.9%, state +0.0%" in shown.notes[0]
 
 
 def test_strangers_come_in_order_and_never_again():
