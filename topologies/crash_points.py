@@ -4,6 +4,8 @@ The n-th time the point is passed (default the first) the process sends itself S
 power cut would not also have taken. Unset, a point costs one comparison. The points stand where the order of produce,
 checkpoint and acknowledgement (D4) could be wrong:
 
+``before_produce``
+    a batch is decided, nothing of it was handed to the producer
 ``after_produce``
     outputs of a batch were handed to the producer, none is acknowledged yet
 ``after_broker_ack``
@@ -16,6 +18,8 @@ checkpoint and acknowledgement (D4) could be wrong:
     the batches are acknowledged, the commit may still be under way
 ``after_switch``
     other rules or another registry are in use and announced, nothing of it is acknowledged or checkpointed
+``before_outbox_step``
+    a revision is decided, no sink was offered it
 ``outbox_step``
     one delivery to one sink succeeded, its log entry is not written
 """
@@ -28,7 +32,16 @@ from collections.abc import Mapping
 
 from streams.errors import Mend
 
-POINTS = ("after_produce", "after_broker_ack", "before_checkpoint", "after_checkpoint", "after_ack", "outbox_step")
+POINTS = (
+    "before_produce",
+    "after_produce",
+    "after_broker_ack",
+    "before_checkpoint",
+    "after_checkpoint",
+    "after_ack",
+    "before_outbox_step",
+    "outbox_step",
+)
 #: Passed only where rules or registry change.
 SWITCH_POINT = "after_switch"
 VARIABLE = "CITYWATCH_CRASH_AT"

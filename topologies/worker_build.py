@@ -210,6 +210,7 @@ class Builder:
             metrics=self._metrics,
             prefix=self._settings.topic_prefix,
             playback=self._settings.playback,
+            points=self._points,
         )
 
     def _cities(self) -> set[str]:

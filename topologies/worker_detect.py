@@ -91,7 +91,9 @@ class DetectShard(Shard):
                 self._leave(self.stage.process(batch.cut(0, rows)), received)
                 batch = batch.cut(rows, len(batch))
             self._switch_where_planned(at)
-        self._leave(self.stage.process(batch), received)
+        detected = self.stage.process(batch)
+        self._points.passed("before_produce")
+        self._leave(detected, received)
         self._switch_where_planned(batch.offsets[-1] + 1)
         if not self._playback:
             self._metrics.observe_stage(self.stream, "log_to_worker", received - batch.arrivals[-1])

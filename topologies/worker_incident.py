@@ -16,6 +16,7 @@ from streams.records import Control, Signal
 from streams.registry import Registry
 from streams.topics import topic_name
 from streams.unreadable import Cause, dead_letter
+from topologies.crash_points import CrashPoints
 from topologies.incident import Decided, IncidentStage
 from topologies.metrics import Metrics
 from topologies.worker_clock import wall_ms
@@ -50,11 +51,12 @@ class IncidentShard(Shard):
         metrics: Metrics,
         prefix: str,
         playback: bool,
+        points: CrashPoints,
     ) -> None:
         super().__init__(place)
         self.outbox = outbox
         self._fresh, self._send, self._metrics, self._playback = fresh, send, metrics, playback
-        self._versions = versions
+        self._versions, self._points = versions, points
         self._dead = topic_name("dead_letters", prefix)
         named: dict[str, list[Any]] = saved.get("versions", {})
         #: Of each city, and under "" of cities that are yet to come.
@@ -132,6 +134,7 @@ class IncidentShard(Shard):
             body = encode(incident)
             # What caused the revision arrived at updated_ts; revisions caused by a timer have no signal and no latency of one.
             headers = headers_of(incident) + latencies.get(incident.updated_ts, [])
+            self._points.passed("before_outbox_step")
             self.outbox.offer(incident, body, headers, wall_ms())
             self._metrics.count_incident(incident.event, incident.level)
             if incident.status in CLOSED:

@@ -170,9 +170,11 @@ def test_a_restart_goes_on_without_a_second_id_or_body(town):
 @pytest.mark.parametrize(
     "point",
     [
+        "before_produce:2",
         "after_produce:2",
         "after_broker_ack:2",
         "after_checkpoint:4",
+        pytest.param("before_outbox_step:2", marks=pytest.mark.slow),
         "outbox_step:2",
         pytest.param("before_checkpoint:4", marks=pytest.mark.slow),
         pytest.param("after_ack:2", marks=pytest.mark.slow),

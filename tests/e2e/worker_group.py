@@ -26,11 +26,13 @@ _LIBC = ctypes.CDLL(None)
 POINT_WITHIN_S = 30.0
 #: How often a point is passed until the kill: each batch, each shard's checkpoint and each delivery is one, each round too.
 PASSES = {
+    "before_produce": 25,
     "after_produce": 25,
     "after_broker_ack": 5,
     "before_checkpoint": 30,
     "after_checkpoint": 30,
     "after_ack": 3,
+    "before_outbox_step": 3,
     "outbox_step": 6,
 }
 

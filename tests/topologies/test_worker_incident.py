@@ -13,6 +13,7 @@ from streams.registry import Registry
 from tests.alert_sinks.incidents import Scripted
 from topologies.checkpoints import Checkpoint, MemoryStore, ShardKey, decode
 from topologies.checkpoints import encode as checkpoint_bytes
+from topologies.crash_points import CrashPoints
 from topologies.incident import IncidentStage
 from topologies.metrics import Metrics
 from topologies.worker_incident import IncidentShard
@@ -42,7 +43,7 @@ class Town:
             revived=lambda _, kept, rules, registry: IncidentStage.restore(kept, rules, registry),
             versions=versions or in_use(RULES),
             send=lambda topic, value, key, headers=None: self.dead.append(msgspec.json.decode(value, type=DeadLetter)),
-            metrics=self.metrics, prefix="city.", playback=True,
+            metrics=self.metrics, prefix="city.", playback=True, points=CrashPoints(),
         )  # fmt: skip
 
     async def delivered(self):

@@ -62,7 +62,7 @@ def write(folder: Path) -> None:
     incident = IncidentShard(
         ShardPlace(INCIDENT, 3, "a-cluster", 1, 0), {}, Outbox({"scripted": Scripted()}, Routing(Route(["scripted"]))),
         fresh=IncidentStage, revived=lambda _, kept, *version: IncidentStage.restore(kept, *version), versions=versions,
-        send=lambda *_: None, metrics=Metrics(), prefix="city.", playback=True,
+        send=lambda *_: None, metrics=Metrics(), prefix="city.", playback=True, points=CrashPoints(),
     )  # fmt: skip
     batch = RawBatch(INCIDENT.topic, 0, list(range(len(said))), [readings[-1].arrival_ts] * len(said), said, [b"k"] * len(said))
     incident.decide(batch, readings[-1].arrival_ts)
