@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables import write_between
 from tests.e2e.faults.scenarios import SCENARIOS
 from tests.e2e.worker_group import ROOT
 
-BEGIN = "<!-- begin: written by `make faults` -->"
-END = "<!-- end: written by `make faults` -->"
+COMMAND = "python -m tests.e2e.faults"
 _COUNTS = ("missing", "second_ids", "second_bodies", "went_back")
 
 
@@ -101,7 +101,4 @@ def _commits(outcomes: list[Mapping[str, Any]]) -> str:
 
 def write(page: Path, outcomes: Iterable[Mapping[str, Any]]) -> None:
     """Put the table between the page's markers."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{table(outcomes)}\n{END}{after}", encoding="utf-8")
+    write_between(page, table(outcomes), COMMAND)

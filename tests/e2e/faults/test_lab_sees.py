@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from benchmarks.tables import markers
 from streams.records import Incident
 from tests.alert_sinks.incidents import incident
 from tests.e2e.faults import table
@@ -107,7 +108,8 @@ def test_of_what_differed_only_so_much_is_kept(tmp_path):
 
 def test_the_page_is_written_between_its_markers(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    begin, end = markers(table.COMMAND)
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     table.write(page, [outcome("zombie")])
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text and "1.0 s" in text
