@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.batch import Batch, Float64, Int32, Int64
+from streams.series import room
 
 Snapshot = dict[str, Any]
 
@@ -128,14 +129,14 @@ class Columns:
         return tuple(self._arrays.values())
 
     def grow(self, size: int) -> None:
-        """Room for slots 0 … size-1. Capacity doubles, so that growth costs nothing per row."""
+        """Room for slots 0 … size-1, and some more."""
         if size <= self.size:
             return
         self.size = size
         for name, array in self._arrays.items():
             held = len(array)
             if size > held:
-                self._arrays[name] = np.concatenate([array, self._blank(name, max(size, 2 * held, 16) - held)])
+                self._arrays[name] = np.concatenate([array, self._blank(name, room(size, held) - held)])
 
     def forget(self, slots: NDArray[Any]) -> None:
         for name, array in self._arrays.items():

@@ -18,6 +18,7 @@ from detectors.base import Series
 from detectors.rule import Bound, Limit, Rung
 from streams import compiled
 from streams.batch import Bool, Float64, Int32
+from streams.series import room
 
 Reached = tuple[Bool, Bool]
 
@@ -70,11 +71,11 @@ class Ladder:
         """Bounds of the new slots up to ``size`` are taken from ``series``."""
         held = len(self._mildest)
         if size > held:
-            room = max(size, 2 * held, 16) - held
+            more = room(size, held) - held
             raises, clears = self._blank
-            self._raise = np.concatenate([self._raise, np.tile(raises, (room, 1))])
-            self._clear = np.concatenate([self._clear, np.tile(clears, (room, 1))])
-            self._mildest = np.concatenate([self._mildest, np.full(room, _mildest(raises))])
+            self._raise = np.concatenate([self._raise, np.tile(raises, (more, 1))])
+            self._clear = np.concatenate([self._clear, np.tile(clears, (more, 1))])
+            self._mildest = np.concatenate([self._mildest, np.full(more, _mildest(raises))])
         if size > self._size:
             first, self._size = self._size, size
             self.changed(range(first, size))

@@ -15,6 +15,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from streams.asset_words import understood
 from streams.codec import decode_record, encode
 from streams.event_time import epoch_ms
@@ -25,6 +27,7 @@ from streams.unreadable import Cause
 
 _CELL_DEG = 0.01
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_unpacked = msgspec.json.Decoder(Asset).decode
 
 
 @dataclass(slots=True, frozen=True)
@@ -65,11 +68,12 @@ class Registry:
 
     def __init__(
         self,
-        assets: Mapping[str, Asset] = _NOTHING,
+        assets: Mapping[str, bytes] = _NOTHING,
         facts: Mapping[str, tuple[Facts, ...]] = _NOTHING,
         flaws: Mapping[str, tuple[str, ...]] = _NOTHING,
         revision: int = 0,
     ) -> None:
+        #: As JSON: objects would be most of what a sensor weighs, and are seldom asked for.
         self._assets = assets
         self._facts = facts
         self._flaws = flaws
@@ -104,7 +108,7 @@ class Registry:
                 table.pop(asset_id, None)
         for told in assets:
             asset = understood(told)
-            held[asset.asset_id] = asset
+            held[asset.asset_id] = encode(asset)
             facts[asset.asset_id], wrong = _read(asset)
             flaws.pop(asset.asset_id, None)
             if wrong:
@@ -137,7 +141,8 @@ class Registry:
 
     def asset(self, asset_id: str) -> Asset | None:
         """The asset as it was written."""
-        return self._assets.get(asset_id)
+        held = self._assets.get(asset_id)
+        return None if held is None else _unpacked(held)
 
     def __contains__(self, asset_id: object) -> bool:
         return asset_id in self._assets
@@ -205,7 +210,7 @@ class Registry:
     def lines(self) -> Iterator[bytes]:
         """Every asset as JSON, in order of id: the snapshot a bag carries."""
         for asset_id in self._ordered:
-            yield encode(self._assets[asset_id])
+            yield self._assets[asset_id]
 
     @cached_property
     def dates(self) -> list[int]:
@@ -343,9 +348,14 @@ def _facts(asset: Asset, period: Period, start: int, end: int | None, place: str
         period.interval_s,
         period.report_after_s,
         period.give_up_after_s,
-        MappingProxyType(limits_in_canonical(period.metric, period.unit, period.limits)),
+        _kept(limits_in_canonical(period.metric, period.unit, period.limits)),
         tuple(period.sentinels),
         period.owner,
         period.department,
-        MappingProxyType(dict(period.attributes)),
+        _kept(dict(period.attributes)),
     )
+
+
+def _kept(table: dict[str, Any]) -> Mapping[str, Any]:
+    """Not to be changed; most say nothing, and these are one and the same."""
+    return MappingProxyType(table) if table else _NOTHING

@@ -78,4 +78,4 @@ def test_one_without_any_hint_stands_where_the_rules_take_it_to_stand() -> None:
 
 def test_understanding_twice_changes_nothing() -> None:
     once = known(site_type="no_muck_zone", hours="07:00-19:00", fence=SQUARE)
-    assert Registry.from_assets([once]).asset("A-1") is once
+    assert Registry.from_assets([once]).asset("A-1") == once
