@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import hashlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -73,12 +74,17 @@ def missing() -> str | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different loopback ports nobody listens on at this moment."""
+    """Different loopback ports nobody listens on at this moment, below those that connections are given: a node comes back on
+    its port, and must not find a client there."""
+    found: list[int] = []
     with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        while len(found) < count:
+            probe = held.enter_context(socket.socket())
+            port = random.SystemRandom().randrange(12_000, 32_000)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+    return found
 
 
 def cluster_id(draw: Callable[[], bytes] = lambda: uuid.uuid4().bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -33,7 +34,8 @@ class Verdict:
 
 
 def alone(calm: Told, struck: Told, horizon: int) -> set[str]:
-    """Ids whose evidence, in either log, comes from one partition of an input topic (see tests.e2e.test_kill_nine).
+    """Ids whose evidence, in either log, comes from one partition of an input topic (see tests.e2e.test_kill_nine), and whose
+    entities speak in one: where partitions are added, what each of two says of a sensor meets in the order of reading.
 
     The outage of a stream is left out, and what it takes in: it is of all partitions, and bears the full name of its topic,
     which two logs have not in common. A broker that is away for long makes one.
@@ -41,8 +43,19 @@ def alone(calm: Told, struck: Told, horizon: int) -> set[str]:
     found = [told.incidents[place] for told in (calm, struck) for place in told.until(horizon)]
     outages = {one.incident_id for one in found if any(piece.entity.endswith(_INPUTS) for piece in one.evidence)}
     taken_in = {one.incident_id for one in found if one.merged_into in outages}
-    ids = {one.incident_id for one in found} - outages - taken_in
+    moved = moved_entities(calm) | moved_entities(struck)
+    spread = {one.incident_id for one in found if any(piece.entity in moved for piece in one.evidence)}
+    ids = {one.incident_id for one in found} - outages - taken_in - spread
     return {one for one in ids if all(_of_one(told.sources_of(one)) for told in (calm, struck))}
+
+
+def moved_entities(told: Told) -> set[str]:
+    """Whose signals come from more than one partition of a topic."""
+    homes: dict[str, set[tuple[str, int]]] = {}
+    for (topic, partition, _), body in told.signals.items():
+        if topic != "sensor.groups":
+            homes.setdefault(json.loads(body).get("entity", ""), set()).add((topic, partition))
+    return {entity for entity, places in homes.items() if entity and len(places) > 1}
 
 
 def _of_one(sources: set[str]) -> bool:

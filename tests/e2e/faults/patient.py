@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streams.embedded.redis import EmbeddedRedis, free_port
+from streams.embedded.redis import EmbeddedRedis
 from streams.kafka import Producer
 from streams.topics import BY_STREAM
-from tests.e2e.apache_kafka import ApacheKafka
+from tests.e2e.apache_kafka import ApacheKafka, free_ports
 from tests.e2e.faults.wire import Wire
 from tests.e2e.worker_group import WorkerGroup
 from topologies.checkpoints import RedisStore
@@ -32,7 +32,7 @@ class LabRedis:
     """A Redis on one port and one folder, that can be killed, frozen, emptied and set back."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+        self.folder, (self.port,) = folder, free_ports(1)
         self._server = EmbeddedRedis(folder, port=self.port)
         self.url = self._server.url
 

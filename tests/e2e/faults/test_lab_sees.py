@@ -157,3 +157,17 @@ def test_nor_is_what_such_an_outage_took_in():
     )
     assert counts(calm, struck) == (1, 0, 0, 0)
     assert counts(told(one(merged_into="a")), told(one(merged_into="b"))) == (1, 0, 0, 1)
+
+
+def moved(*partitions: int) -> Told:
+    found = told(one(f"opened-by-{partitions[0]}"))
+    entity = found.incidents[f"opened-by-{partitions[0]}", 1].evidence[0].entity
+    for partition in partitions:
+        found.signals["sensor.readings", partition, (0, 0, 0)] = json.dumps({"entity": entity}).encode()
+        found.arrivals["sensor.readings", partition, (0, 0, 0)] = 1
+    return found
+
+
+def test_nor_is_what_a_sensor_opened_whose_records_moved_to_another_partition():
+    assert counts(moved(1, 4), moved(4, 1)) == (0, 0, 0, 0)
+    assert counts(moved(1), moved(4)) == (1, 2, 1, 1)
