@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tables import write_between
-from tests.e2e.faults.scenarios import SCENARIOS
+from tests.e2e.faults.scenarios import BY_NAME, SCENARIOS
 from tests.e2e.worker_group import ROOT
 
 COMMAND = "python -m tests.e2e.faults"
@@ -81,8 +81,17 @@ def table(outcomes: Iterable[Mapping[str, Any]]) -> str:
         rows += ["", "| what the lab must see | times | seen |", "|---|---|---|", *mistakes]
     unjudged = [one for one in every if "verdict" not in one]
     rows += ["", f"Of {_counted(len(every), 'run')}, {_days(every)}, {_commits(every)}."]
+    for one in held:
+        if any(one["verdict"][count] for count in _COUNTS) and not _mistake(one):
+            name = "+".join(fault["scenario"] for fault in one["struck"])
+            why = next(iter(one["verdict"]["details"]), "")
+            rows.append(f"- **Differs:** `{name}`, seed {one['seed']}, commit {one['commit']}: {why[:_DETAIL_CHARS]}")
     rows += [f"- **No judgement:** `{one['unjudged']}`, seed {one['seed']}: {one['why'][:_DETAIL_CHARS]}" for one in unjudged]
     return "\n".join(rows) + "\n"
+
+
+def _mistake(outcome: Mapping[str, Any]) -> bool:
+    return any(BY_NAME[fault["scenario"]].seen for fault in outcome["struck"])
 
 
 def _counted(number: int, what: str) -> str:

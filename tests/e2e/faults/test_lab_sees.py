@@ -69,8 +69,9 @@ def outcome(name: str, recovery_s: float = 1.0, reloaded: bool = False, **verdic
         "reloaded": reloaded,
         "struck": [{"scenario": one, "recovery_s": recovery_s, "proof": ""} for one in name.split("+")],
         "records": 10,
+        "seed": 5,
         **OF,
-        "verdict": msgspec.to_builtins(Verdict(expected=5, **verdict)),
+        "verdict": msgspec.to_builtins(Verdict(expected=5, details=["missing: x"] if verdict else [], **verdict)),
     }
 
 
@@ -97,6 +98,11 @@ def test_a_run_without_a_judgement_is_not_passed_over(tmp_path):
     assert "- **No judgement:** `zombie+kill-all`, seed 7: AssertionError: nobody woke" in text
     assert "Of 2 runs, 2026-11-29, commit abc1234." in text
     assert set(kept) == {"seed", "unjudged", "why", "commit", "day"}
+
+
+def test_a_run_that_differed_is_named_and_a_deliberate_mistake_is_not():
+    text = table.table([outcome("zombie+kill-all", missing=1), outcome("no-order", missing=3), outcome("zombie")])
+    assert "- **Differs:** `zombie+kill-all`, seed 5, commit abc1234: missing: x" in text and text.count("Differs") == 1
 
 
 def test_of_what_differed_only_so_much_is_kept(tmp_path):
