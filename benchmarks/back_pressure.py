@@ -2,8 +2,8 @@
 
     python -m benchmarks.back_pressure [--backlog 2000000] [--json FILE] [--write docs/reliability.md]
 
-*Backlog*: a worker starts on a log that holds so many readings of 10,000 sensors, then one on a log that holds three times as
-many. The highest resident memory of both must agree: what waits, waits at the broker. *Hanging sink*: checkpoints live in a
+*Backlog*: one worker reads so many readings of 10,000 sensors as they come, another starts when all of them wait. The highest
+resident memory of both must agree: what waits, waits at the broker. *Hanging sink*: checkpoints live in a
 topic, so Redis is a sink only, and stands still; incidents open until as many deliveries wait as may, and for as long again.
 Then Redis goes on, and every row must be accounted for (law 8), with every well that crossed an incident. ``--quick`` is a
 smoke run of the first half on the embedded broker.
@@ -38,10 +38,11 @@ from tests.e2e.worker_group import WorkerGroup
 from topologies.settings import Settings
 
 COMMAND = "python -m benchmarks.back_pressure"
-BACKLOG, TIMES = 2_000_000, 3
-#: The highest of the larger backlog may be so much above that of the smaller.
+BACKLOG = 2_000_000
+#: The highest with a backlog may be so much above the highest without.
 FLAT = 0.10
-RATE = 100_000.0
+#: Readings a second: of those that will wait, and of those that are read as they come.
+RATE, LIVE_RATE = 100_000.0, 40_000.0
 LOOK_S, WITHIN_S = 0.2, 900.0
 #: Wells a second that cross while the sink hangs.
 OPENS = 200.0
@@ -114,23 +115,32 @@ def looks(what: str) -> Iterator[float]:
     raise RuntimeError(f"in vain: {what}")
 
 
-def backlog(given: argparse.Namespace, readings: int) -> Backlog:
+def backlog(given: argparse.Namespace, live: bool) -> Backlog:
+    """``live``: there is none, the worker is there first."""
+    rate = given.live_rate if live else given.rate
     with contextlib.ExitStack() as stack:
-        bench = Bench(given, Size(given.rate, 0.5, 0.5, 0.5, given.sensors, 10, 10), stack)
+        bench = Bench(given, Size(rate, 0.5, 0.5, 0.5, given.sensors, 10, 10), stack)
         feeding = Feeding(bench.broker, bench.size, 0.0)
         stack.callback(feeding.kill)
+        pid = 0
+        if live:
+            pid = bench.start()
+            bench.group.await_ready(0, seconds=WITHIN_S)
+        began = time.monotonic()
         feeding.at(1)
-        time.sleep(readings / given.rate)
+        time.sleep(given.backlog / rate)
         sent = sum(feeding.end()["sent"].values())
-        pid, peak, began = bench.start(), 0.0, time.monotonic()
-        for _ in looks("the backlog is decided"):
+        if not live:
+            pid, began = bench.start(), time.monotonic()
+        peak = 0.0
+        for _ in looks("all of it is decided"):
             peak = max(peak, resident(pid))
             if bench.metric("citywatch_records_total{") >= sent:
                 break
         seconds = time.monotonic() - began
         time.sleep(2.0)
         found = Backlog(sent, max(peak, resident(pid)), resident(pid), seconds)
-    tell(f"{found.readings:,} readings decided in {seconds:.0f} s, at most {found.peak / 1e6:.0f} MB")
+    tell(f"{found.readings:,} readings {'live' if live else 'that waited'}: {seconds:.0f} s, at most {found.peak / 1e6:.0f} MB")
     return found
 
 
@@ -150,7 +160,11 @@ def hang(given: argparse.Namespace) -> Hang:
         finally:
             os.kill(bench.redis.pid, signal.SIGCONT)
         fed = feeding.end()
-        found = account(bench.broker.bootstrap, WITHIN_S)
+        # The incident stage comes later than the rows are accounted for: it has the incidents still to tell.
+        for _ in looks("every well that crossed is an incident"):
+            found = account(bench.broker.bootstrap, WITHIN_S)
+            if found.opened["gas"] >= fed["decided"]:
+                break
         after = resident(pid)
     tell(
         f"at most {waiting:,} deliveries waited, {full / 1e6:.0f} MB then, at most {peak / 1e6:.0f} MB for {hung_s:.0f} s more"
@@ -176,16 +190,15 @@ def _held_up(bench: Bench, pid: int, feed: Callable[[], object]) -> tuple[int, f
 # --- the table ----------------------------------------------------------------------------------------------------------------
 
 
-def table(small: Backlog, large: Backlog, hung: Hang | None, label: str) -> Table:
+def table(live: Backlog, waited: Backlog, hung: Hang | None, label: str) -> Table:
     shown = Table("Back-pressure", ["what", "measured", "goal", "verdict"])
-    for one in (small, large):
+    for what, one in (("read as they come", live), ("that all waited", waited)):
         shown.rows.append(
-            [f"backlog of {one.readings:,}: resident, highest and when decided", f"{_mb(one.peak)}, {_mb(one.after)}", "–", "–"]
+            [f"{one.readings:,} readings {what}: resident, highest and at last", f"{_mb(one.peak)}, {_mb(one.after)}", "–", "–"]
         )
-    grown = large.peak / small.peak - 1
-    shown.rows.append(
-        ["… the highest, three times the backlog against one", f"{grown:+.1%}", f"≤ {FLAT:+.0%}", _met(grown <= FLAT)]
-    )
+    grown = waited.peak / live.peak - 1
+    shown.rows.append(["… the highest, backlog against none", f"{grown:+.1%}", f"≤ {FLAT:+.0%}", _met(grown <= FLAT)])
+    shown.rows.append(["… the backlog was decided in", f"{waited.seconds:.0f} s", "–", "–"])
     if hung is not None:
         more = hung.peak / hung.full - 1
         shown.rows += [
@@ -198,7 +211,7 @@ def table(small: Backlog, large: Backlog, hung: Hang | None, label: str) -> Tabl
              _met(hung.crossed == hung.opened)],
         ]  # fmt: skip
     shown.notes.append(f"{label}, one worker on a core of its own with the rulebook that ships.")
-    shown.figures = {"backlogs": [asdict(small), asdict(large)], "hang": None if hung is None else asdict(hung)}
+    shown.figures = {"backlogs": [asdict(live), asdict(waited)], "hang": None if hung is None else asdict(hung)}
     return shown
 
 
@@ -213,12 +226,12 @@ def _met(good: bool) -> str:
 def parse(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke run on the embedded broker")
-    parser.add_argument("--backlog", type=int, default=BACKLOG, help="readings (%(default)s), then three times as many")
+    parser.add_argument("--backlog", type=int, default=BACKLOG, help="readings (%(default)s)")
     output_options(parser)
     given = parser.parse_args(words)
-    given.sensors, given.rate = 10_000, RATE
+    given.sensors, given.rate, given.live_rate = 10_000, RATE, LIVE_RATE
     if given.quick:
-        given.backlog, given.sensors, given.rate = 5_000, 200, 5_000.0
+        given.backlog, given.sensors, given.rate, given.live_rate = 5_000, 200, 5_000.0, 2_500.0
     return given
 
 
@@ -230,10 +243,10 @@ def main(words: list[str] | None = None) -> int:
         if missing is not None:
             raise Mend(f"no backlog without Apache Kafka: {missing}", mend="--quick is a smoke run on the embedded broker")
         facts = machine.facts()
-        small, large = backlog(given, given.backlog), backlog(given, TIMES * given.backlog)
+        live, waited = backlog(given, live=True), backlog(given, live=False)
         hung = None if given.quick else hang(given)
         label = "embedded broker" if given.quick else "Apache Kafka"
-        deliver(given, facts, [table(small, large, hung, label)], COMMAND)
+        deliver(given, facts, [table(live, waited, hung, label)], COMMAND)
         if hung is not None and (hung.missing or hung.crossed != hung.opened):
             raise Mend("not everything that was written was decided once", "a sink that hangs", "see the table")
 

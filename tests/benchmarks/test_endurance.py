@@ -47,15 +47,14 @@ def test_a_soak_of_two_days(tmp_path):
     assert all(one["resident"] > 0 and one["detect"] > 0 for one in samples)
 
 
-def test_a_backlog_three_times_as_large_is_decided_whole(tmp_path):
+def test_what_comes_and_what_waited_is_decided_whole(tmp_path):
     (shown,) = quick("benchmarks.back_pressure", tmp_path, 300)
-    small, large = (one["readings"] for one in shown["figures"]["backlogs"])
-    assert large > 2 * small > 0
+    assert all(one["readings"] > 1_000 and one["peak"] > 0 for one in shown["figures"]["backlogs"])
 
 
 def test_memory_that_grows_with_the_backlog_or_behind_a_full_outbox_is_missed():
     hung = Hang(10_040, 1e9, 1.3e9, 1e9, 60.0, 0, 100, 99)
-    shown = pressure_table(Backlog(100, 1e9, 1e9, 1.0), Backlog(300, 1.2e9, 1e9, 3.0), hung, "here")
+    shown = pressure_table(Backlog(100, 1e9, 1e9, 1.0), Backlog(100, 1.2e9, 1e9, 3.0), hung, "here")
     assert [row[-1] for row in shown.rows if row[-1] != "–"] == ["MISSED", "MISSED", "met", "MISSED"]
 
 
