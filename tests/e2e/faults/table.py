@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,14 +24,15 @@ _DETAILS, _DETAIL_CHARS = 8, 600
 
 
 def add(path: Path, outcome: Mapping[str, Any]) -> None:
-    """Append one run's outcome, with the commit it is of and the day."""
+    """Append one run's outcome, with the commit it is of and the day; where on the machine it ran is nobody's business."""
     kept = dict(outcome)
     if "verdict" in kept:
         details = [line[:_DETAIL_CHARS] for line in kept["verdict"]["details"][:_DETAILS]]
         kept["verdict"] = kept["verdict"] | {"details": details}
     kept |= {"commit": _commit(), "day": time.strftime("%Y-%m-%d")}
+    line = json.dumps(kept, ensure_ascii=False).replace(f"{ROOT}/", "").replace(f"{tempfile.gettempdir()}/", "")
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(kept, ensure_ascii=False) + "\n")
+        file.write(line + "\n")
 
 
 def _commit() -> str:
