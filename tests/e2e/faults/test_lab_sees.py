@@ -92,7 +92,8 @@ def test_deliberate_mistakes_have_a_table_of_their_own():
 
 
 def test_a_run_without_a_judgement_is_not_passed_over(tmp_path):
-    table.add(tmp_path / "kept.jsonl", {"seed": 7, "unjudged": "zombie+kill-all", "why": f"AssertionError: {table.ROOT}/nobody woke"})
+    why = f"AssertionError: {table.ROOT}/nobody woke"
+    table.add(tmp_path / "kept.jsonl", {"seed": 7, "unjudged": "zombie+kill-all", "why": why})
     (kept,) = table.read(tmp_path / "kept.jsonl")
     text = table.table([outcome("zombie"), kept | OF])
     assert "- **No judgement:** `zombie+kill-all`, seed 7: AssertionError: nobody woke" in text
