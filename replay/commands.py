@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ import msgspec
 from replay import command_options as options
 from replay import simulate_commands
 from streams.errors import Mend
+from streams.interrupts import set_by_signals
 
 if TYPE_CHECKING:
     from detectors.rulebook import RuleBook
@@ -45,7 +44,9 @@ def _record(arguments: argparse.Namespace) -> int:
     from replay.record import record
 
     shown = _counter("records") if _on_terminal(arguments) else None
-    with _stopped_by_signals() as stop:
+    stop = threading.Event()
+    # By a flag: interrupted while it takes up what was fetched, kafka-python goes round in circles.
+    with set_by_signals(stop, impatient=True):
         recorded = record(
             arguments.broker,
             arguments.bag,
@@ -65,28 +66,6 @@ def _record(arguments: argparse.Namespace) -> int:
         [f"{n:>12,}  {topic}" for topic, n in recorded.records.items()]
         + [f"{arguments.bag}: complete ({recorded.stopped_by})"],
     )
-
-
-@contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """Set by the first Ctrl-C or a service manager's SIGTERM; the second is a KeyboardInterrupt. An exception at any moment is
-    more than the client bears: interrupted while it takes up what was fetched, it goes round in circles."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def end(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _info(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from streams.errors import Mend
+from streams.interrupts import set_by_signals
 
 if TYPE_CHECKING:
     from replay.simulate.city import City
@@ -85,10 +85,8 @@ def live(arguments: argparse.Namespace) -> int:
 
     check_broker(arguments.broker)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     city = city_of(arguments, int(time.time() * 1000))
-    with Producer(arguments.broker) as producer:
+    with set_by_signals(stop), Producer(arguments.broker) as producer:
         assets = send_registry(producer, city.registry)
         print(f"{arguments.broker}: {assets:,} assets registered, feeding until Ctrl-C", flush=True)
         sent = feed_live(producer, city.stream(), stop=stop)

@@ -6,14 +6,11 @@ ordinary consumer of the topics prints the incidents and keeps the account.
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import orjson
@@ -24,6 +21,7 @@ from replay.simulate import City
 from replay.simulate.hazards import LEARNED_MIN, RECIPES
 from replay.truth import judge
 from streams.errors import Mend
+from streams.interrupts import set_by_signals
 from streams.kafka import LogReader, Producer
 from streams.records import Incident
 from streams.topics import TOPICS, partition_counts
@@ -103,21 +101,6 @@ class Watcher(threading.Thread):
         self.join(5)
 
 
-@contextlib.contextmanager
-def _interruptible(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the demo in order."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def run_demo(
     *, seconds: float | None, port: int, scenario: str, seed: int, bag: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
@@ -131,7 +114,7 @@ def run_demo(
     # Played at full speed, partitions are days of the recording apart, and which signal finds which incident open would hang on
     # it. With one partition a topic there is one order, that of the recording.
     playing = (_PLAYBACK, dict.fromkeys(partition_counts(), 1)) if bag else ()
-    with _interruptible(stop), World(port, *playing) as world:
+    with set_by_signals(stop), World(port, *playing) as world:
         say(f"broker {world.broker.bootstrap}   redis {world.redis.url}   http {world.http}/metrics")
         with Producer(world.broker.bootstrap, linger_ms=1.0) as producer:
             feed = _Recording(world, producer, bag) if bag is not None else _Simulated(producer, seed, scenario)
