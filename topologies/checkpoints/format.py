@@ -6,6 +6,7 @@ msgpack extension; only the plain numeric, boolean and fixed-width text dtypes a
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from collections.abc import Collection
@@ -17,12 +18,11 @@ import numpy as np
 
 from streams.errors import Mend
 from topologies.checkpoints import upgrades
-from topologies.checkpoints.protocol import Checkpoint, ShardKey
+from topologies.checkpoints.protocol import REBUILD, Checkpoint, ShardKey
 from topologies.checkpoints.upgrades import FORMAT, OLDEST
 
 MAGIC = b"citywatch-checkpoint\x00"
 _NUMBER_AT, _CHECKSUM_BYTES = len(MAGIC), 4
-_REBUILD = "run `citywatch worker --rebuild-from TIME` to re-decide from the retained log"
 
 _ARRAY, _TUPLE, _PAIRS, _SET, _BIG = 1, 2, 3, 4, 5
 _KINDS = frozenset("biufSU")
@@ -98,6 +98,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ext_hook=_extension)
 
 
+@functools.cache
 def writer() -> str:
     """Who writes here, as every checkpoint says."""
     try:
@@ -139,7 +140,7 @@ def decode(value: bytes, where: str = "checkpoint") -> Checkpoint:
         raise Mend(
             f"has format {number}, this version reads {OLDEST} to {FORMAT}",
             where=where,
-            mend=f"{younger}{FORMAT}; or {_REBUILD}" if number > FORMAT else f"use the version that wrote it, or {_REBUILD}",
+            mend=f"{younger}{FORMAT}; or {REBUILD}" if number > FORMAT else f"use the version that wrote it, or {REBUILD}",
         )
     body = memoryview(value)[_NUMBER_AT + 2 :]
     try:
@@ -151,7 +152,7 @@ def decode(value: bytes, where: str = "checkpoint") -> Checkpoint:
         tree["key"] = ShardKey(*tree["key"])
         return Checkpoint(**tree)
     except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
-        raise Mend(f"is damaged ({error})", where=where, mend=_REBUILD) from None
+        raise Mend(f"is damaged ({error})", where=where, mend=REBUILD) from None
 
 
 def format_of(value: bytes, where: str = "checkpoint") -> int:

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple, Protocol
 
 from streams.errors import Mend
 
+#: The mend of what cannot be gone on from.
+REBUILD = "run `citywatch worker --rebuild-from TIME` to re-decide from the retained log"
+
 
 class ShardKey(NamedTuple):
     """Whose state: ``stage`` is detect, incident or controls; ``topic`` the full topic name."""
@@ -94,22 +97,21 @@ def refuse_if_foreign(checkpoint: Checkpoint, *, cluster_id: str, partition_coun
     is in the log.
     """
     where = f"checkpoint {checkpoint.key}"
-    rebuild = "run `citywatch worker --rebuild-from TIME` to re-decide from the retained log"
     if checkpoint.cluster_id and cluster_id and checkpoint.cluster_id != cluster_id:
         raise Mend(
             f"was written for Kafka cluster {checkpoint.cluster_id!r}, this one is {cluster_id!r}",
             where=where,
-            mend=f"set CITYWATCH_BROKER to the right cluster, or give CITYWATCH_GROUP a new name, or {rebuild}",
+            mend=f"set CITYWATCH_BROKER to the right cluster, or give CITYWATCH_GROUP a new name, or {REBUILD}",
         )
     if checkpoint.partition_count != partition_count:
         raise Mend(
             f"was written when {checkpoint.key.topic} had {checkpoint.partition_count} partitions, "
             f"now it has {partition_count}: entities have moved between partitions",
             where=where,
-            mend=rebuild,
+            mend=REBUILD,
         )
     if not low <= checkpoint.mark <= high:
-        raise Mend(f"stands at offset {checkpoint.mark}, the log holds {low} to {high}", where=where, mend=rebuild)
+        raise Mend(f"stands at offset {checkpoint.mark}, the log holds {low} to {high}", where=where, mend=REBUILD)
 
 
 def refuse_if_added(topic: str, partition: int, count: int) -> None:
