@@ -146,7 +146,8 @@ def _held(settings: Settings, where: str) -> list[Finding]:
     finally:
         store.close()
     by = f", written by {', '.join(f'{writer} ({number})' for writer, number in sorted(writers.items()))}" if writers else ""
-    found.insert(0, Finding("store", "ok", f"{where}, checkpoints of {sum(writers.values())} shards{by}"))
+    text = f"{where}, checkpoints of {sum(writers.values())} shards{by}; workers here write format {settings.checkpoint_format}"
+    found.insert(0, Finding("store", "ok", text))
     if settings.checkpoint_format != FORMAT:
         text = f"checkpoints are written as format {settings.checkpoint_format}, for workers of the version before; "
         found.append(Finding("store", "warning", f"{text}once there are none, leave checkpoint_format out ({FORMAT})"))

@@ -57,6 +57,7 @@ def test_the_doctor_says_who_wrote_the_checkpoints(monkeypatch: pytest.MonkeyPat
     held(store, 2, FORMAT - 1)
     ((state, text),) = opened(monkeypatch, store)
     assert state == "ok" and f"checkpoints of 3 shards, written by {writer()} (1), format 1 (2)" in text
+    assert text.endswith(f"workers here write format {FORMAT}")
 
 
 def test_an_upgrade_that_is_not_finished_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
