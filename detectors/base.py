@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.batch import Batch, Float64, Int32, Int64
-from streams.series import room
+from streams.series import grown
 
 Snapshot = dict[str, Any]
 
@@ -133,10 +133,7 @@ class Columns:
         if size <= self.size:
             return
         self.size = size
-        for name, array in self._arrays.items():
-            held = len(array)
-            if size > held:
-                self._arrays[name] = np.concatenate([array, self._blank(name, room(size, held) - held)])
+        self._arrays = {name: grown(array, size, self._kinds[name][1]) for name, array in self._arrays.items()}
 
     def forget(self, slots: NDArray[Any]) -> None:
         for name, array in self._arrays.items():

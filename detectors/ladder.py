@@ -18,7 +18,7 @@ from detectors.base import Series
 from detectors.rule import Bound, Limit, Rung
 from streams import compiled
 from streams.batch import Bool, Float64, Int32
-from streams.series import room
+from streams.series import grown
 
 Reached = tuple[Bool, Bool]
 
@@ -69,13 +69,9 @@ class Ladder:
 
     def grow(self, size: int) -> None:
         """Bounds of the new slots up to ``size`` are taken from ``series``."""
-        held = len(self._mildest)
-        if size > held:
-            more = room(size, held) - held
-            raises, clears = self._blank
-            self._raise = np.concatenate([self._raise, np.tile(raises, (more, 1))])
-            self._clear = np.concatenate([self._clear, np.tile(clears, (more, 1))])
-            self._mildest = np.concatenate([self._mildest, np.full(more, _mildest(raises))])
+        raises, clears = self._blank
+        self._raise, self._clear = grown(self._raise, size, raises), grown(self._clear, size, clears)
+        self._mildest = grown(self._mildest, size, _mildest(raises))
         if size > self._size:
             first, self._size = self._size, size
             self.changed(range(first, size))

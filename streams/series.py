@@ -14,17 +14,13 @@ from streams.event_time import NEVER
 Key = tuple[str, str | None]
 
 
-def room(rows: int, held: int) -> int:
-    """Rows an array of ``held`` gets when it needs ``rows``: an eighth more than it had, so that growth costs little per row
-    and a city's hundreds of bytes a series are not paid twice."""
-    return max(rows, held + held // 8, 16)
-
-
 def grown(array: NDArray[Any], rows: int, blank: Any) -> NDArray[Any]:
-    """``array`` with room for ``rows`` rows (new ones are ``blank``) and some more."""
-    if rows <= len(array):
+    """``array`` with room for ``rows`` rows; new ones are ``blank``. An eighth more than it had at least, so that growth costs
+    little per row and a city's hundreds of bytes a series are not paid twice."""
+    held = len(array)
+    if rows <= held:
         return array
-    more = np.full((room(rows, len(array)) - len(array), *array.shape[1:]), blank, dtype=array.dtype)
+    more = np.full((max(rows, held + held // 8, 16) - held, *array.shape[1:]), blank, dtype=array.dtype)
     return np.concatenate([array, more])
 
 
