@@ -23,17 +23,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.load import Feeding, tell
-from benchmarks.load_feed import Size, assets
+from benchmarks.load import Feeding
+from benchmarks.load_feed import Size, register
 from benchmarks.load_watch import account, resident
-from benchmarks.servers import Broker, why_no_apache
-from benchmarks.tables import Table, answer, deliver, output_options
-from streams.codec import encode
-from streams.commands import ensure_topics
+from benchmarks.servers import city_broker
+from benchmarks.tables import Table, answer, deliver, output_options, tell
 from streams.embedded.redis import EmbeddedRedis
 from streams.errors import Mend
-from streams.kafka import Producer
-from streams.topics import partition_counts, topic_name
 from tests.e2e.worker_group import WorkerGroup
 from topologies.settings import Settings
 
@@ -80,13 +76,8 @@ class Bench:
     def __init__(self, given: argparse.Namespace, size: Size, stack: contextlib.ExitStack, **settings: str) -> None:
         self.size = size
         self.core, _ = machine.split(machine.cores())
-        self.broker = stack.enter_context(Broker("embedded", partition_counts()) if given.quick else Broker("apache"))
-        if not given.quick:
-            ensure_topics(self.broker.bootstrap)
-        with Producer(self.broker.bootstrap) as producer:
-            for asset in assets(size):
-                producer.send(topic_name("registry"), encode(asset), asset.asset_id)
-            producer.flush_acknowledged(120)
+        self.broker = stack.enter_context(city_broker("back-pressure", given.quick))
+        register(self.broker.bootstrap, size)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="citywatch-bench-")))
         self.redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
         own = {"CITYWATCH_CHECKPOINT_EVERY_S": "5", "CITYWATCH_SESSION_TIMEOUT_S": "10", **settings}
@@ -101,9 +92,7 @@ class Bench:
         return process.pid
 
     def metric(self, start: str) -> float:
-        """Sum of the samples whose line begins so; 0 where the worker does not answer."""
-        lines = self.group.get(0, "/metrics")[1].splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(start))
+        return self.group.metric(0, start)
 
 
 def looks(what: str) -> Iterator[float]:
@@ -239,9 +228,6 @@ def main(words: list[str] | None = None) -> int:
     given = parse(words)
 
     def work() -> None:
-        missing = None if given.quick else why_no_apache()
-        if missing is not None:
-            raise Mend(f"no backlog without Apache Kafka: {missing}", mend="--quick is a smoke run on the embedded broker")
         facts = machine.facts()
         live, waited = backlog(given, live=True), backlog(given, live=False)
         hung = None if given.quick else hang(given)

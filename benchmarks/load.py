@@ -28,16 +28,13 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.latency import Beside, worker
-from benchmarks.load_feed import Size, assets
+from benchmarks.load_feed import Size, register
 from benchmarks.load_watch import Account, Sample, Watch, account, slope, told
-from benchmarks.servers import Broker, why_no_apache
-from benchmarks.tables import Table, answer, deliver, output_options
-from streams.codec import encode
-from streams.commands import ensure_topics
+from benchmarks.servers import Broker, city_broker
+from benchmarks.tables import Table, answer, deliver, output_options, tell
 from streams.embedded.redis import EmbeddedRedis
 from streams.errors import Mend
-from streams.kafka import Producer
-from streams.topics import level_topic, partition_counts, topic_name
+from streams.topics import level_topic
 
 ROOT = Path(__file__).parents[1]
 COMMAND = "python -m benchmarks.load"
@@ -53,10 +50,6 @@ CALM_S = 10.0
 READY_S = 300.0
 RECOVER_S = 900.0
 SETTLE_S = 180.0
-
-
-def tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 class Feeding:
@@ -134,10 +127,7 @@ def measure(broker: Broker, core: list[int], given: argparse.Namespace, size: Si
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="citywatch-bench-")))
         redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
-        with Producer(broker.bootstrap) as producer:
-            for asset in assets(size):
-                producer.send(topic_name("registry"), encode(asset), asset.asset_id)
-            producer.flush_acknowledged(120)
+        register(broker.bootstrap, size)
         feeding = Feeding(broker, size, given.opens)
         stack.callback(feeding.kill)
         running = stack.enter_context(worker(broker, redis.url, core, folder, READY_S))
@@ -300,15 +290,10 @@ def main(words: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     def work() -> None:
-        missing = None if given.quick else why_no_apache()
-        if missing is not None:
-            raise Mend(f"no load without Apache Kafka: {missing}", mend="--quick is a smoke run on the embedded broker")
         facts, (reader, others) = machine.facts(), machine.split(machine.cores())
         facts["cores used"] = f"worker {reader}, broker and feeder {others}" if reader != others else "shared"
         machine.pin(others)
-        with Broker("embedded", partition_counts()) if given.quick else Broker("apache") as broker:
-            if not given.quick:
-                ensure_topics(broker.bootstrap)
+        with city_broker("load", given.quick) as broker:
             seen = measure(broker, reader, given, size_of(given))
             shown = table(seen, broker, given)
         facts["load after (1, 5, 15 min)"] = machine.load()

@@ -29,7 +29,8 @@ import orjson
 from benchmarks import machine
 from benchmarks.city_feed import CALM, FEEDING, HIGH, ORIGIN, SLICE_S, STEP
 from replay.simulate.people import QUIET_CALLS, VIDEO_KINDS
-from streams.kafka import PARTITIONER
+from streams.codec import encode
+from streams.kafka import PARTITIONER, Producer
 from streams.records import Asset, Period
 from streams.topics import topic_name
 
@@ -99,6 +100,14 @@ def assets(size: Size) -> Iterator[Asset]:
         yield Asset(sensor(number, size.wells), "sensor", [about])
     for number in range(size.vehicles):
         yield Asset(vehicle(number), "vehicle", [Period(0, city=CITY, **_pace(every["vehicle"]))])
+
+
+def register(bootstrap: str, size: Size) -> None:
+    """Tell the registry of all of them."""
+    with Producer(bootstrap) as producer:
+        for asset in assets(size):
+            producer.send(topic_name("registry"), encode(asset), asset.asset_id)
+        producer.flush_acknowledged(120)
 
 
 def _pace(every_s: float) -> dict[str, Any]:
@@ -249,7 +258,7 @@ def _obey(feed: LoadFeed) -> None:
 
 
 def main() -> int:
-    from confluent_kafka import Producer
+    import confluent_kafka
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bootstrap", required=True)
@@ -262,7 +271,7 @@ def main() -> int:
     machine.die_with_parent()
     bootstrap, opens = given.pop("bootstrap"), given.pop("opens")
     # Without a report per record, which would cost more than the record: what arrived is counted in the log.
-    producer = Producer(
+    producer = confluent_kafka.Producer(
         {
             "bootstrap.servers": bootstrap,
             "acks": "all",

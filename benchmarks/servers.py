@@ -6,7 +6,10 @@ import time
 from types import TracebackType
 from typing import Any, Literal
 
+from streams.commands import ensure_topics
 from streams.embedded.broker import EmbeddedBroker
+from streams.errors import Mend
+from streams.topics import partition_counts
 from tests.e2e import apache_kafka
 
 Kind = Literal["apache", "embedded"]
@@ -53,6 +56,17 @@ class Broker:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def city_broker(what: str, quick: bool) -> Broker:
+    """A broker with the city's topics: Apache Kafka, for a smoke run the embedded one. Raises Mend where there can be none."""
+    if quick:
+        return Broker("embedded", partition_counts())
+    if (missing := why_no_apache()) is not None:
+        raise Mend(f"no {what} without Apache Kafka: {missing}", mend="--quick is a smoke run on the embedded broker")
+    broker = Broker("apache")
+    ensure_topics(broker.bootstrap)
+    return broker
 
 
 def why_no_apache() -> str | None:

@@ -7,8 +7,9 @@ of again, and so do vehicles. Callers are new every time as it is.
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
 
@@ -40,6 +41,11 @@ class Soak:
     cameras: int
     hazards: int
     strangers: int
+
+    @property
+    def origin(self) -> str:
+        """As its bag names it."""
+        return f"benchmarks.soak {json.dumps(asdict(self))}"
 
     def city(self) -> City:
         return City(
@@ -73,7 +79,7 @@ def write(path: Path, soak: Soak, progress: Callable[[float], None]) -> int:
     city, total, day = soak.city(), 0, 0
     held: dict[str, list[Wire]] = {}
     offsets: dict[str, int] = {}
-    with BagWriter(path, origin="benchmarks.soak") as writer:
+    with BagWriter(path, origin=soak.origin) as writer:
         writer.registry(msgspec.convert(city.registry, list[Asset]))
 
         def flush(topic: str) -> None:

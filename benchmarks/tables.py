@@ -78,6 +78,11 @@ def write_between(path: Path, text: str, command: str = COMMAND) -> None:
     path.write_text(f"{head}{start}\n\n{text.strip()}\n\n{stop}{tail}", encoding="utf-8")
 
 
+def tell(line: str) -> None:
+    """How far a command is, beside what it prints at its end."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def output_options(parser: argparse.ArgumentParser) -> None:
     """``--json`` and ``--write``, the same for every command that ends with :func:`deliver`."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="every figure, as JSON")

@@ -23,16 +23,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import machine
-from benchmarks.load import Feeding, tell
-from benchmarks.load_feed import Size, assets
-from benchmarks.servers import Broker, why_no_apache
-from benchmarks.tables import Table, answer, deliver, output_options
-from streams.codec import encode
-from streams.commands import ensure_topics
+from benchmarks.load import Feeding
+from benchmarks.load_feed import Size, register
+from benchmarks.servers import Broker, city_broker
+from benchmarks.tables import Table, answer, deliver, output_options, tell
 from streams.embedded.redis import EmbeddedRedis
-from streams.errors import Mend
-from streams.kafka import Producer
-from streams.topics import partition_counts, topic_name
 from tests.e2e.worker_group import WorkerGroup
 from topologies.checkpoints import encode as as_bytes
 from topologies.settings import Settings
@@ -65,8 +60,13 @@ class Seen:
     gaps: dict[str, list[Gap]]
 
 
+def size_of(given: argparse.Namespace) -> Size:
+    return Size(given.readings, 10.0, 1.0, 1.0, given.sensors, 100, 10)
+
+
 def measure(broker: Broker, core: list[int], given: argparse.Namespace, store: str) -> Seen:
-    size = Size(given.readings, 10.0, 1.0, 1.0, given.sensors, 100, 10)
+    size = size_of(given)
+    register(broker.bootstrap, size)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="citywatch-bench-")))
         redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
@@ -89,9 +89,8 @@ def measure(broker: Broker, core: list[int], given: argparse.Namespace, store: s
             machine.pin(core)
             group.start(slot)
         machine.pin(machine.cores())
-        group.await_ready(0, 1, seconds=WITHIN_S)
         time.sleep(HEARD_TIMES * size.sensors / size.readings)
-        _until(lambda: all(_behind(group, slot) < size.readings for slot in (0, 1)), "both workers keep up")
+        _both(group, size.readings)
         time.sleep(2 * given.checkpoint)
         gaps: dict[str, list[Gap]] = {"killed −9": [], "asked to stop": []}
         for _ in range(given.rounds):
@@ -99,14 +98,18 @@ def measure(broker: Broker, core: list[int], given: argparse.Namespace, store: s
                 gaps[way].append(_gap(group, end, size.readings))
                 tell(f"{store}, {way}: {', '.join(f'{name} {s:.1f} s' for name, s in gaps[way][-1]._asdict().items())}")
                 group.start(0)
-                group.await_ready(0, 1, seconds=WITHIN_S)
-                _until(lambda: all(_behind(group, slot) < size.readings for slot in (0, 1)), "both workers keep up")
+                _both(group, size.readings)
                 time.sleep(given.checkpoint)
         held = _held(Settings(broker=broker.bootstrap, redis=redis.url, **{
             name.removeprefix("CITYWATCH_").lower(): settings[name]
             for name in ("CITYWATCH_CHECKPOINT_STORE", "CITYWATCH_GROUP", "CITYWATCH_NAMESPACE")
         }))  # fmt: skip
     return Seen(store, sum(held), len(held), gaps)
+
+
+def _both(group: WorkerGroup, rate: float) -> None:
+    group.await_ready(0, 1, seconds=WITHIN_S)
+    _until(lambda: all(_keeps_up(group, slot, rate) for slot in (0, 1)), "both workers keep up")
 
 
 def _gap(group: WorkerGroup, end: Callable[[int], object], rate: float) -> Gap:
@@ -116,7 +119,7 @@ def _gap(group: WorkerGroup, end: Callable[[int], object], rate: float) -> Gap:
     noticed = time.monotonic()
     _until(lambda: group.ready(1), "the other worker has loaded the checkpoints")
     loaded = time.monotonic()
-    _until(lambda: _behind(group, 1) < rate, "the other worker has caught up")
+    _until(lambda: _keeps_up(group, 1, rate), "the other worker has caught up")
     return Gap(*(round(at - began, 3) for at in (noticed, loaded, time.monotonic())))
 
 
@@ -128,13 +131,9 @@ def _until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(LOOK_S)
 
 
-def _behind(group: WorkerGroup, slot: int) -> float:
-    """Records a worker has not read; more than any rate where it does not answer."""
-    status, text = group.get(slot, "/metrics")
-    if status != 200:
-        return float("inf")
-    lines = [line for line in text.splitlines() if line.startswith("citywatch_consumer_lag_records{")]
-    return sum(float(line.rpartition(" ")[2]) for line in lines)
+def _keeps_up(group: WorkerGroup, slot: int, rate: float) -> bool:
+    """Less than a second of the feed is unread."""
+    return group.metric(slot, "citywatch_consumer_lag_records{") < rate
 
 
 def _held(settings: Settings) -> list[int]:
@@ -189,19 +188,10 @@ def main(words: list[str] | None = None) -> int:
     given = parse(words)
 
     def work() -> None:
-        missing = None if given.quick else why_no_apache()
-        if missing is not None:
-            raise Mend(f"no takeover without Apache Kafka: {missing}", mend="--quick is a smoke run on the embedded broker")
         facts, (reader, _) = machine.facts(), machine.split(machine.cores())
         found = []
         for store in given.stores:
-            with Broker("embedded", partition_counts()) if given.quick else Broker("apache") as broker:
-                if not given.quick:
-                    ensure_topics(broker.bootstrap)
-                with Producer(broker.bootstrap) as producer:
-                    for asset in assets(Size(given.readings, 10.0, 1.0, 1.0, given.sensors, 100, 10)):
-                        producer.send(topic_name("registry"), encode(asset), asset.asset_id)
-                    producer.flush_acknowledged(120)
+            with city_broker("takeover", given.quick) as broker:
                 found.append(measure(broker, reader, given, store))
                 shown = table(found, broker, given)
         deliver(given, facts, [shown], COMMAND)

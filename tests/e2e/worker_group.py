@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import random
 import signal
@@ -144,6 +145,14 @@ class WorkerGroup:
                 assert self.processes[slot].poll() is None, f"worker {slot} of {self.name} ended\n{self.words()}"
                 assert time.monotonic() < deadline, f"{self.get(slot, '/readyz')[1]}\n{self.words()}"
                 time.sleep(0.05)
+
+    def metric(self, slot: int, start: str) -> float:
+        """Sum of a worker's samples whose line begins so; NaN, which is neither more nor less than anything, where it does not
+        answer."""
+        status, text = self.get(slot, "/metrics")
+        if status != 200:
+            return math.nan
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(start))
 
     def state(self, slot: int) -> str:
         """What a worker says of itself, for whoever reads a failed test."""

@@ -28,7 +28,8 @@ ROWS = (*CHAINS, *(Chain((scenario,)) for scenario in SCENARIOS if scenario.seen
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.faults", description=__doc__)
     parser.add_argument("--only", nargs="*", default=[], choices=[*BY_NAME, []], metavar="FAULT", help="|".join(BY_NAME))
-    parser.add_argument("--rows", nargs="*", type=int, default=[], metavar="N", help=f"1 to {len(ROWS)}: these rows, not all")
+    numbers = range(1, len(ROWS) + 1)
+    parser.add_argument("--rows", nargs="+", type=int, default=[], choices=numbers, metavar="N", help=f"of 1 to {len(ROWS)}")
     parser.add_argument("--times", type=int, default=20, help="how often each (default %(default)s)")
     parser.add_argument("--seed", type=int, help="of the first run of each fault; printed, so that it can be repeated")
     parser.add_argument("--keep", action="store_true", help="add to the outcomes of earlier runs instead of beginning anew")

@@ -162,9 +162,8 @@ class Patient:
             time.sleep(0.05)
 
     def metric(self, slot: int, start: str) -> float:
-        """Sum of a worker's samples whose line begins so; 0 where it does not answer."""
-        lines = self.group.get(slot, "/metrics")[1].splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(start))
+        """As :meth:`WorkerGroup.metric`."""
+        return self.group.metric(slot, start)
 
     def said(self, pattern: str) -> str | None:
         """The last line of any worker's log that matches."""
