@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streams.embedded.redis import free_port
+from tests.e2e.apache_kafka import free_ports
 from topologies.crash_points import POINTS
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +114,7 @@ class WorkerGroup:
         }
 
     def start(self, slot: int, crash_at: str | None = None) -> subprocess.Popen[bytes]:
-        self.ports[slot] = free_port()
+        (self.ports[slot],) = free_ports(1)
         environment = self.environment(slot) | ({"CITYWATCH_CRASH_AT": crash_at} if crash_at else {})
         with self.log(slot).open("ab") as log:
             process = subprocess.Popen(
