@@ -22,7 +22,7 @@ from topologies.checkpoints import (
     Fenced,
     ShardKey,
     StoreAway,
-    encode,
+    Writer,
     refuse_if_added,
     refuse_if_foreign,
 )
@@ -70,6 +70,7 @@ class Shards:
         log_now: Callable[[], int | None] = wall_ms,
     ) -> None:
         self._store, self._producer, self._metrics = store, producer, metrics
+        self._writer = Writer(store, lambda: points.passed("before_checkpoint"))
         self._stage_of, self._make, self._ended = stage_of, make, ended
         self._cluster_id, self._partition_counts = cluster_id, partition_counts
         self._cap, self._points, self._prepare, self._log_now = unacknowledged_records, points, prepare, log_now
@@ -158,8 +159,7 @@ class Shards:
             marks[tp] = mark
             if found is None or not found.state:
                 # Before anything is decided: with which rules and registry it began (a killed worker's heir may have others).
-                first = shard.capture().checkpoint
-                await self._patiently(self._store.write_bytes, key, generation, mark, encode(first, self._store.format))
+                await self._patiently(self._store.write, shard.capture().checkpoint)
         return marks
 
     async def _patiently(self, call: Callable[..., T], *arguments: Any) -> T:
@@ -281,9 +281,7 @@ class Shards:
     async def _write(self, capture: Capture) -> bool:
         shard, checkpoint = capture.shard, capture.checkpoint
         try:
-            value = await asyncio.to_thread(encode, checkpoint, self._store.format)
-            self._points.passed("before_checkpoint")
-            await asyncio.to_thread(self._store.write_bytes, checkpoint.key, checkpoint.generation, checkpoint.mark, value)
+            await asyncio.to_thread(self._writer.write, checkpoint)
         except StoreAway as error:
             shard.dirty = True
             self._metrics.count_checkpoint_failure("away")

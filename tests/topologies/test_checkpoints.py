@@ -1,6 +1,8 @@
 import contextlib
+import threading
 import time
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,10 +16,13 @@ from topologies.checkpoints import (
     MemoryStore,
     RedisStore,
     StoreAway,
+    Writer,
     decode,
     encode,
     refuse_if_foreign,
 )
+from topologies.checkpoints.format import Encoder
+from topologies.checkpoints.pieces import STEP, Pieces
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +136,93 @@ def test_a_cut_checkpoint_is_damage_not_a_crash():
         decode(encode(checkpoint())[:-3])
 
 
+def wrapped(value):
+    """The tree as msgspec encodes it by itself."""
+    ext, encoded = msgspec.msgpack.Ext, msgspec.msgpack.encode
+    if isinstance(value, np.ndarray):
+        return ext(1, encoded([value.dtype.str, list(value.shape), value.tobytes()]))
+    if isinstance(value, tuple):
+        return ext(2, encoded([wrapped(item) for item in value]))
+    if isinstance(value, dict) and not all(type(key) is str for key in value):
+        return ext(3, encoded([[wrapped(key), wrapped(item)] for key, item in value.items()]))
+    if isinstance(value, dict):
+        return {key: wrapped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [wrapped(item) for item in value]
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        return ext(5, str(value).encode())
+    return value
+
+
+def put_together(tree):
+    pieces = Pieces(tree)
+    room = bytearray(len(pieces) + 3)
+    pieces.into(memoryview(room))
+    assert room[len(pieces) :] == b"\0\0\0"
+    return bytes(room[: len(pieces)])
+
+
+@given(trees)
+def test_pieces_are_the_bytes_of_msgpack(tree):
+    assert put_together(tree) == msgspec.msgpack.encode(wrapped(tree))
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 15, 16, 31, 32, 250, 255, 256, 65_535, 65_536, STEP // 8, STEP + 1])
+def test_so_many_things_are_marked_as_msgpack_marks_them(count):
+    tree = {
+        "bytes": np.zeros(count, dtype=np.uint8),
+        "wide": np.arange(count, dtype=np.int64),
+        "list": [(), *[0] * count],
+        "dict": {"first": (), **{str(key): key for key in range(count)}},
+        "pairs": dict.fromkeys(range(count)),
+        "text": "x" * count,
+    }
+    assert put_together(tree) == msgspec.msgpack.encode(wrapped(tree))
+
+
+def test_an_encoder_gives_every_checkpoint_the_same_memory():
+    encoder = Encoder()
+    first, second = checkpoint(state={"x": np.arange(1000)}), checkpoint(mark=11, state={"x": np.arange(900)})
+    assert bytes(encoder.encode(first)) == encode(first)
+    value = encoder.encode(second)
+    assert bytes(value) == encode(second)
+    assert bytes(encoder.encode(first)) == encode(first) and bytes(value) != encode(second)
+
+
+def test_a_writer_waits_for_what_nobody_waits_for_any_more():
+    begun, go_on, kept = threading.Event(), threading.Event(), []
+
+    class Slow(MemoryStore):
+        def write_bytes(self, key, generation, mark, value):
+            begun.set()
+            assert go_on.wait(10)
+            kept.append(bytes(value))
+            super().write_bytes(key, generation, mark, value)
+
+    store = Slow()
+    first, second = checkpoint(mark=1, state={"x": 1}), checkpoint(mark=2, state={"x": 2})
+    writer = Writer(store)
+    given_up, heir = (threading.Thread(target=writer.write, args=(one,)) for one in (first, second))
+    given_up.start()
+    assert begun.wait(10)
+    heir.start()
+    time.sleep(0.05)
+    go_on.set()
+    given_up.join(10)
+    heir.join(10)
+    assert kept == [encode(first), encode(second)]
+
+
 # --- stores
+
+
+def test_a_store_keeps_nothing_of_the_memory_it_was_given(open_store):
+    writer, store = open_store(), open_store()
+    first, other = checkpoint(state={"x": np.arange(500)}), checkpoint(mark=11, state={"x": np.arange(500)[::-1]})
+    room = bytearray(encode(first))
+    writer.write_bytes(first.key, first.generation, first.mark, memoryview(room))
+    room[:] = encode(other)
+    assert encode(store.read(first.key)) == encode(first)
 
 
 def test_a_store_that_is_away_says_so():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import math
 import zlib
-from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -18,83 +17,33 @@ import numpy as np
 
 from streams.errors import Mend
 from topologies.checkpoints import upgrades
+from topologies.checkpoints.pieces import ARRAY, BIG, KINDS, PAIRS, SET, TUPLE, Pieces
 from topologies.checkpoints.protocol import REBUILD, Checkpoint, ShardKey
 from topologies.checkpoints.upgrades import FORMAT, OLDEST
 
 MAGIC = b"citywatch-checkpoint\x00"
 _NUMBER_AT, _CHECKSUM_BYTES = len(MAGIC), 4
 
-_ARRAY, _TUPLE, _PAIRS, _SET, _BIG = 1, 2, 3, 4, 5
-_KINDS = frozenset("biufSU")
-_TEXT = {str}
-_SCALARS = {str, int, float, bool, bytes, type(None)}
-
-
-def _plain(value: Any) -> Any:
-    """The tree with arrays, tuples, sets and dicts of other keys than text wrapped, so that they come back as they were."""
-    if isinstance(value, dict):
-        if set(map(type, value)) <= _TEXT:
-            return value if _all_scalars(value.values()) else {key: _plain(item) for key, item in value.items()}
-        return msgspec.msgpack.Ext(_PAIRS, _encoder.encode([[_plain(k), _plain(v)] for k, v in value.items()]))
-    if isinstance(value, list):
-        return value if not value or _all_scalars(value) else [_plain(item) for item in value]
-    if isinstance(value, tuple):
-        return msgspec.msgpack.Ext(_TUPLE, _encoder.encode([_plain(item) for item in value]))
-    if isinstance(value, set | frozenset):
-        # Sorted, so that equal states are equal bytes.
-        return msgspec.msgpack.Ext(_SET, _encoder.encode(sorted((_plain(item) for item in value), key=repr)))
-    if isinstance(value, np.ndarray):
-        return _array(value)
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return msgspec.msgpack.Ext(_BIG, str(value).encode())
-    if value is None or isinstance(value, str | bytes | bool | int | float):
-        return value
-    if isinstance(value, msgspec.Struct):
-        return _plain(msgspec.to_builtins(value))
-    raise TypeError(f"a {type(value).__name__} cannot stand in a checkpoint; snapshots hold plain values and arrays")
-
-
-def _all_scalars(values: Collection[Any]) -> bool:
-    """Whether all stand in msgpack as they are: tables of a hundred thousand entries are looked at in C, not one by one."""
-    kinds = set(map(type, values))
-    if not kinds <= _SCALARS:
-        return False
-    if int not in kinds:
-        return True
-    whole = values if kinds == {int} else [value for value in values if type(value) is int]
-    return min(whole) >= -(2**63) and max(whole) < 2**64
-
-
-def _array(value: np.ndarray[Any, Any]) -> msgspec.msgpack.Ext:
-    if value.dtype.kind not in _KINDS:
-        raise TypeError(f"an array of {value.dtype} cannot stand in a checkpoint")
-    dtype = value.dtype.newbyteorder("<")
-    body = np.ascontiguousarray(value, dtype=dtype).tobytes()
-    return msgspec.msgpack.Ext(_ARRAY, _encoder.encode([dtype.str, list(value.shape), body]))
-
 
 def _extension(code: int, data: memoryview) -> Any:
-    if code == _BIG:
+    if code == BIG:
         return int(bytes(data))
     inner = _decoder.decode(data)
-    if code == _TUPLE:
+    if code == TUPLE:
         return tuple(inner)
-    if code == _PAIRS:
+    if code == PAIRS:
         return dict(inner)
-    if code == _SET:
+    if code == SET:
         return set(inner)
-    if code == _ARRAY:
+    if code == ARRAY:
         name, shape, body = inner
         dtype = np.dtype(name)
-        if dtype.kind not in _KINDS or math.prod(shape) * dtype.itemsize != len(body):
+        if dtype.kind not in KINDS or math.prod(shape) * dtype.itemsize != len(body):
             raise ValueError(f"array of {name} and shape {shape} with {len(body)} bytes")
         return np.frombuffer(body, dtype=dtype).reshape(shape).copy()
     raise ValueError(f"extension {code}")
 
 
-_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ext_hook=_extension)
 
 
@@ -112,24 +61,46 @@ def encode(checkpoint: Checkpoint, number: int = FORMAT) -> bytes:
 
     Raises TypeError where a snapshot holds what the format does not know: an error of the program, not of its input.
     """
-    tree = {
-        "key": list(checkpoint.key),
-        "cluster_id": checkpoint.cluster_id,
-        "partition_count": checkpoint.partition_count,
-        "generation": checkpoint.generation,
-        "mark": checkpoint.mark,
-        "rule_fingerprint": checkpoint.rule_fingerprint,
-        "registry_revision": checkpoint.registry_revision,
-        "written_at": checkpoint.written_at,
-        "written_by": writer(),
-        "state": checkpoint.state,
-        "outbox": checkpoint.outbox,
-        "marks": checkpoint.marks,
-    }
-    tree = upgrades.down(tree, FORMAT, number)
-    body = _encoder.encode({name: _plain(value) for name, value in tree.items()})
-    checksum = zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big") if number >= upgrades.CHECKED else b""
-    return b"".join((MAGIC, number.to_bytes(2, "big"), checksum, body))
+    return bytes(Encoder().encode(checkpoint, number))
+
+
+class Encoder:
+    """Encodes one checkpoint after the other in the same memory: each is good until the next is asked for.
+
+    65 MB that are asked for and given back every few seconds cost the system as long as filling them, and alerts wait for that.
+    """
+
+    def __init__(self) -> None:
+        self._room = np.empty(0, dtype=np.uint8)
+
+    def encode(self, checkpoint: Checkpoint, number: int = FORMAT) -> memoryview:
+        """See :func:`encode`. Other threads go on meanwhile."""
+        tree = {
+            "key": list(checkpoint.key),
+            "cluster_id": checkpoint.cluster_id,
+            "partition_count": checkpoint.partition_count,
+            "generation": checkpoint.generation,
+            "mark": checkpoint.mark,
+            "rule_fingerprint": checkpoint.rule_fingerprint,
+            "registry_revision": checkpoint.registry_revision,
+            "written_at": checkpoint.written_at,
+            "written_by": writer(),
+            "state": checkpoint.state,
+            "outbox": checkpoint.outbox,
+            "marks": checkpoint.marks,
+        }
+        body = Pieces(upgrades.down(tree, FORMAT, number))
+        checked = number >= upgrades.CHECKED
+        before = _NUMBER_AT + 2 + (_CHECKSUM_BYTES if checked else 0)
+        size = before + len(body)
+        if size > len(self._room):
+            self._room = np.empty(size + size // 8, dtype=np.uint8)
+        value = self._room.data[:size]
+        value[: _NUMBER_AT + 2] = MAGIC + number.to_bytes(2, "big")
+        body.into(value[before:])
+        if checked:
+            value[_NUMBER_AT + 2 : before] = zlib.crc32(value[before:]).to_bytes(_CHECKSUM_BYTES, "big")
+        return value
 
 
 def decode(value: bytes, where: str = "checkpoint") -> Checkpoint:

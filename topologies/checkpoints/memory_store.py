@@ -6,7 +6,7 @@ from collections.abc import Collection
 from threading import Lock
 
 from topologies.checkpoints.format import decode, encode
-from topologies.checkpoints.protocol import Checkpoint, Fenced, ShardKey, StoreAway
+from topologies.checkpoints.protocol import Checkpoint, Fenced, ShardKey, StoreAway, Value
 from topologies.checkpoints.upgrades import FORMAT
 
 
@@ -45,13 +45,13 @@ class MemoryStore:
     def write(self, checkpoint: Checkpoint) -> None:
         self.write_bytes(checkpoint.key, checkpoint.generation, checkpoint.mark, encode(checkpoint, self.format))
 
-    def write_bytes(self, key: ShardKey, generation: int, mark: int, value: bytes) -> None:
+    def write_bytes(self, key: ShardKey, generation: int, mark: int, value: Value) -> None:
         self._answer()
         with self._lock:
             held = self._held.get(key)
             if held and (generation, mark) < held[:2]:
                 raise Fenced(f"{key}: stored {held[:2]}, offered {(generation, mark)}")
-            self._held[key] = (generation, mark, value)
+            self._held[key] = (generation, mark, bytes(value))
 
     def keys(self) -> list[ShardKey]:
         self._answer()

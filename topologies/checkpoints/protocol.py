@@ -12,6 +12,10 @@ from streams.errors import Mend
 REBUILD = "run `citywatch worker --rebuild-from TIME` to re-decide from the retained log"
 
 
+#: An encoded checkpoint.
+Value = bytes | memoryview
+
+
 class ShardKey(NamedTuple):
     """Whose state: ``stage`` is detect, incident or controls; ``topic`` the full topic name."""
 
@@ -58,7 +62,8 @@ class StoreAway(Exception):
 class CheckpointStore(Protocol):
     """Blocking calls; the worker makes them from threads.
 
-    ``format`` is what ``write`` writes; who encodes by himself, for ``write_bytes``, uses the same.
+    ``format`` is what ``write`` writes; who encodes by himself, for ``write_bytes``, uses the same. A store keeps nothing of
+    the memory that ``write_bytes`` is given: the next checkpoint is encoded in it.
     ``prepare`` says which shards are claimed next, these and no others: what a store needs for that it can do for all at once.
     ``claim`` is how a new owner begins: it raises the shard's generation above every earlier owner's, atomically, and
     returns it with the checkpoint to go on from (None where there is none). It is max(group generation, stored + 1), because
@@ -81,7 +86,7 @@ class CheckpointStore(Protocol):
 
     def write(self, checkpoint: Checkpoint) -> None: ...
 
-    def write_bytes(self, key: ShardKey, generation: int, mark: int, value: bytes) -> None: ...
+    def write_bytes(self, key: ShardKey, generation: int, mark: int, value: Value) -> None: ...
 
     def keys(self) -> list[ShardKey]: ...
 

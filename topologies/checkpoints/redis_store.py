@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from streams.errors import Mend
 from topologies.checkpoints.format import decode, encode
-from topologies.checkpoints.protocol import Checkpoint, Fenced, ShardKey, StoreAway
+from topologies.checkpoints.protocol import Checkpoint, Fenced, ShardKey, StoreAway, Value
 from topologies.checkpoints.upgrades import FORMAT
 
 #: KEYS: shard hash, index set. ARGV: generation, mark, value, index member. Numbers are compared as decimal text of equal
@@ -111,7 +111,7 @@ class RedisStore:
     def write(self, checkpoint: Checkpoint) -> None:
         self.write_bytes(checkpoint.key, checkpoint.generation, checkpoint.mark, encode(checkpoint, self.format))
 
-    def write_bytes(self, key: ShardKey, generation: int, mark: int, value: bytes) -> None:
+    def write_bytes(self, key: ShardKey, generation: int, mark: int, value: Value) -> None:
         try:
             won, held_generation, held_mark = self._write(
                 keys=[self._name(key), self._index], args=[f"{generation:020d}", f"{mark:020d}", value, str(key)]

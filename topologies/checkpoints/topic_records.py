@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from streams.errors import Mend
-from topologies.checkpoints.protocol import ShardKey
+from topologies.checkpoints.protocol import ShardKey, Value
 
 #: Bytes of one part: below the 1,048,588 that brokers, copies and clients allow where nobody changed a setting.
 PART_BYTES = 1_000_000
@@ -80,13 +80,13 @@ def shard_key(text: str) -> ShardKey:
     return ShardKey(stage, topic, int(partition))
 
 
-def cut(value: bytes) -> list[bytes]:
+def cut(value: Value) -> list[bytes]:
     """Parts of a value; an empty one has none."""
-    return [value[start : start + PART_BYTES] for start in range(0, len(value), PART_BYTES)]
+    return [bytes(value[start : start + PART_BYTES]) for start in range(0, len(value), PART_BYTES)]
 
 
-def head_of(generation: int, mark: int, version: str, value: bytes) -> Head:
-    return Head(generation, mark, version, len(cut(value)), len(value), hashlib.sha256(value).hexdigest())
+def head_of(generation: int, mark: int, version: str, value: Value) -> Head:
+    return Head(generation, mark, version, -(-len(value) // PART_BYTES), len(value), hashlib.sha256(value).hexdigest())
 
 
 def encode_head(head: Head) -> bytes:

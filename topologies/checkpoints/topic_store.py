@@ -25,7 +25,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streams.partitioner import partition_of
 from topologies.checkpoints.format import decode, encode
-from topologies.checkpoints.protocol import Checkpoint, Fenced, ShardKey, StoreAway
+from topologies.checkpoints.protocol import Checkpoint, Fenced, ShardKey, StoreAway, Value
 from topologies.checkpoints.topic_log import QUIET, TopicLog, trouble
 from topologies.checkpoints.topic_records import (
     NOBODY,
@@ -114,7 +114,7 @@ class TopicStore:
     def write(self, checkpoint: Checkpoint) -> None:
         self.write_bytes(checkpoint.key, checkpoint.generation, checkpoint.mark, encode(checkpoint, self.format))
 
-    def write_bytes(self, key: ShardKey, generation: int, mark: int, value: bytes) -> None:
+    def write_bytes(self, key: ShardKey, generation: int, mark: int, value: Value) -> None:
         def written(held: Head) -> tuple[Head, list[bytes]]:
             if (generation, mark) < (held.generation, held.mark):
                 raise Fenced(f"{key}: stored {(held.generation, held.mark)}, offered {(generation, mark)}")
