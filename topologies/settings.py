@@ -57,10 +57,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     #: Format of the checkpoints that are written: this version's, or the one before it while workers of the version before
     #: share the group (operating.md, Upgrading). Either is read.
     checkpoint_format: CheckpointFormat = 2
-    #: Time between checkpoints: what a crashed worker re-decides at most.
+    #: Time between checkpoints, but for a backlog (unacknowledged_records): what a crashed worker re-decides at most.
     checkpoint_every_s: Positive = 5.0
-    #: Records of one partition whose batches wait for a checkpoint; beyond it intake pauses (the store is away).
-    unacknowledged_records: Count = 200_000
+    #: Records of one partition that wait for a checkpoint: at half of them one is written before its time, beyond them intake
+    #: pauses (the store is away). A worker that died decides so many again.
+    unacknowledged_records: Count = 1_000_000
     #: Rows of one fetch of one partition at most; 500 to 1,000 amortise Faust's cost per event (DESIGN, section 6).
     batch_records: Count = 1_000
     #: How long a fetch may wait at the broker for records.

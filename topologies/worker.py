@@ -195,7 +195,7 @@ class Worker:
         self._spawn_faust()
         follower.start()
         self._start_watchdog()
-        self._spawn(self._every(settings.checkpoint_every_s, self._checkpoint))
+        self._spawn(self.shards.checkpoints(settings.checkpoint_every_s))
         self._spawn(self._every(settings.heartbeat_every_s, self._heartbeat))
 
     def _wait_for(self, what: str) -> None:
@@ -285,9 +285,6 @@ class Worker:
         while True:
             await asyncio.sleep(seconds)
             await call()
-
-    async def _checkpoint(self) -> None:
-        await self.shards.checkpoint()
 
     async def _heartbeat(self) -> None:
         beat = Heartbeat(worker=self.name, sent_at=wall_ms(), intake_at=self.shards.intake_at)

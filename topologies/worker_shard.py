@@ -50,6 +50,11 @@ class Shard(ABC):
         self.unacknowledged = 0
         self._waiting: deque[tuple[Any, int]] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """Batches whose events wait for a checkpoint."""
+        return len(self._waiting)
+
     def take(self, event: Any, batch: RawBatch) -> None:
         """Decide a batch, then keep of its event only what the acknowledgement needs. Rows before the mark are skipped:
         they were decided before a rebalance and are read again."""

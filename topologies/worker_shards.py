@@ -8,6 +8,7 @@ batches stay unacknowledged (they keep only their offsets), intake pauses at the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -39,6 +40,8 @@ _DRAIN_S = 1.0
 _STORE_RETRY_S = 0.5
 #: A worker that was overtaken at its start hears of the next assignment within a session's time-out.
 _NEXT_ASSIGNMENT_S = 60.0
+#: So many batches of one partition may wait for a checkpoint, however few their records: a kilobyte each.
+_WAITING_BATCHES = 10_000
 #: No fetch takes longer; a clock that was stepped says so all the same.
 _FETCH_MS = 60_000
 
@@ -82,6 +85,8 @@ class Shards:
         #: Epoch ms of the last proof that the consumer lives: a batch, an empty fetch, or intake that we paused.
         self.intake_at = 0
         self._paused: set[TP] = set()
+        #: A partition has come half the way to where its intake pauses: a checkpoint now keeps it from getting there.
+        self._due = asyncio.Event()
         #: Ends the worker unless an assignment comes first.
         self._next_assignment: asyncio.TimerHandle | None = None
         self._lock = asyncio.Lock()
@@ -211,11 +216,23 @@ class Shards:
             return
         shard.take(event, event.value)
         self.intake_at = wall_ms()
-        if shard.unacknowledged >= self._cap and tp not in self._paused:
+        filled = self._filled(shard)
+        if filled >= 0.5:
+            self._due.set()
+        if filled >= 1.0 and tp not in self._paused:
             self._paused.add(tp)
             assert self.transport is not None
             self.transport.pause({tp})
-            log.warning("%s: %d records wait for a checkpoint; intake pauses", shard.key, shard.unacknowledged)
+            log.warning(
+                "%s: %d records in %d batches wait for a checkpoint; intake pauses",
+                shard.key,
+                shard.unacknowledged,
+                shard.waiting,
+            )
+
+    def _filled(self, shard: Shard) -> float:
+        """How far a shard has come to where its intake pauses; 1 is there."""
+        return max(shard.unacknowledged / self._cap, shard.waiting / _WAITING_BATCHES)
 
     def idle(self, tp: TP, next_offset: int, fetch_started: int) -> None:
         """The transport's ``on_idle``: the fetch began then on this machine's clock; shards are told when on the log's."""
@@ -226,10 +243,23 @@ class Shards:
 
     # --- checkpoints ------------------------------------------------------------------------------------------------------
 
+    async def checkpoints(self, every_s: float) -> None:
+        """For ever: so often, and before its time where a partition's batches come near to the cap."""
+        written = True
+        while True:
+            if written:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._due.wait(), every_s)
+            else:
+                # The store is away: what is due stays due.
+                await asyncio.sleep(every_s)
+            written = await self.checkpoint()
+
     async def checkpoint(self, between: Callable[[], None] | None = None) -> bool:
         """Write what changed. ``between`` runs in the same step as the capture (a switch of rules or registry, so that a
         restart switches at the same offset). Says whether everything is written."""
         async with self._lock:
+            self._due.clear()
             # Before the first capture: what any of these shards says behind its own is behind this, too.
             now = self._log_now()
             captures = await self._capture(apart=between is None)
@@ -304,7 +334,7 @@ class Shards:
         self._points.passed("after_checkpoint")
         shard.acknowledge(capture)
         tp = TP(shard.key.topic, shard.key.partition)
-        if tp in self._paused and shard.unacknowledged < self._cap // 2:
+        if tp in self._paused and self._filled(shard) < 0.5:
             self._paused.discard(tp)
             if self.transport is not None:
                 self.transport.resume({tp})

@@ -218,6 +218,66 @@ def test_intake_pauses_at_the_cap_and_resumes_after_a_checkpoint():
     assert world.paused == {HERE} and world.log.paused == set()
 
 
+def test_intake_pauses_where_too_many_small_batches_wait(monkeypatch):
+    async def steps(world):
+        await world.shards.marks({HERE})
+        world.paused = []
+        for offset in range(3):
+            await world.shards.take(Event(world.log, offset, 1))
+            world.paused.append(set(world.log.paused))
+        await world.shards.checkpoint()
+
+    monkeypatch.setattr("topologies.worker_shards._WAITING_BATCHES", 3)
+    world = play(steps)
+    assert world.paused == [set(), set(), {HERE}] and world.log.paused == set()
+
+
+def test_a_checkpoint_is_written_before_its_time_where_a_backlog_comes_near_to_the_cap():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        world.log.happened.clear()
+        written = asyncio.ensure_future(world.shards.checkpoints(3600.0))
+        await world.shards.take(Event(world.log, 0, 3))
+        await asyncio.sleep(0.05)
+        world.before = list(world.log.happened)
+        await world.shards.take(Event(world.log, 3, 2))
+        await asyncio.wait_for(until(lambda: world.log.happened.count("acknowledged") == 2), 10)
+        await world.shards.take(Event(world.log, 5, 3))
+        await asyncio.sleep(0.05)
+        world.again = world.log.happened.count("checkpoint written")
+        written.cancel()
+
+    world = play(steps, cap=10)
+    assert "checkpoint written" not in world.before and world.again == 1 and world.log.paused == set()
+
+
+def test_what_is_due_is_not_tried_without_a_pause_while_the_store_is_away():
+    async def steps(world):
+        await world.shards.marks({HERE})
+        world.store.away = True
+        written = asyncio.ensure_future(world.shards.checkpoints(0.5))
+        for offset in range(0, 15, 3):
+            await world.shards.take(Event(world.log, offset, 3))
+            await asyncio.sleep(0.01)
+        world.tries = failures(world)
+        await asyncio.wait_for(until(lambda: failures(world) > world.tries), 10)
+        world.store.away = False
+        await asyncio.wait_for(until(lambda: "acknowledged" in world.log.happened), 10)
+        written.cancel()
+
+    world = play(steps, cap=10)
+    assert world.tries == 1 and world.log.paused == set()
+
+
+def failures(world):
+    return world.metrics.registry.get_sample_value("citywatch_checkpoint_failures_total", {"reason": "away"}) or 0
+
+
+async def until(true):
+    while not true():
+        await asyncio.sleep(0.005)
+
+
 def test_a_kept_event_holds_no_records():
     async def steps(world):
         await world.shards.marks({HERE})
