@@ -5,9 +5,10 @@
 Prints ``ready``, then obeys its input: a line with a number feeds at so many times the rates until the next line; its end is
 the end of the feed. Then one JSON line tells what was sent: ``{"sent": {topic: records}, "decided", "stretches"}``.
 
-Sensors speak one after the other and begin anew, so each has the same interval; a value is put together from pieces of bytes.
-Wells of methane stand 1.5 km apart on a lattice; one after the other they cross their threshold and stay high, and the second
-high reading decides (``for_count = 2`` of rule gas-methane-well): each is an incident of its own.
+Sensors speak one after the other and begin anew, so each has the same interval. Those that never cross come by the block
+(:mod:`benchmarks.block_feed`), for ten times the rates are more than a client can send; the wells' values are put together from
+pieces of bytes. Wells of methane stand 1.5 km apart on a lattice; one after the other they cross their threshold and stay high,
+and the second high reading decides (``for_count = 2`` of rule gas-methane-well): each is an incident of its own.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy as np
 import orjson
 
 from benchmarks import machine
+from benchmarks.block_feed import ANY_TIME, BlockFeed, Owe, Reading, blocks
 from benchmarks.city_feed import CALM, FEEDING, HIGH, ORIGIN, SLICE_S, STEP
 from replay.simulate.people import QUIET_CALLS, VIDEO_KINDS
 from streams.codec import encode
@@ -41,6 +43,8 @@ CAMERAS = 2_000
 _ROUND, _RADIANS_S = 0.01, 30 / 3.6 / (0.01 * 111_195)
 #: Values of a sensor are drawn from so many; a prime, so that sensors and values do not beat.
 _VALUES = 997
+#: Blocks are made of so many readings of every sensor, each with another value.
+_LAPS = 4
 #: A slice that is later than this is left out: what a feeder cannot send it does not owe.
 _OWED_S = 1.0
 
@@ -119,6 +123,7 @@ class LoadFeed:
 
     def __init__(self, size: Size, producer: Any, opens: float) -> None:
         self.size, self.opens = size, opens
+        self._owe: Owe | None = None
         self.times: float | None = 0.0
         self.stretches: list[Stretch] = []
         self.sent: Counter[str] = Counter()
@@ -128,7 +133,8 @@ class LoadFeed:
         }
         self._rng = np.random.default_rng(11)
         # In an order that is nobody's: the wells come evenly among the others.
-        self._turns = self._rng.permutation(size.sensors).tolist()
+        self._wells = self._rng.permutation(size.wells).tolist()
+        self._points = (size.wells + self._rng.permutation(size.sensors - size.wells)).tolist()
         self._keys = [sensor(number, size.wells).encode() for number in range(size.sensors)]
         self._heads = [b'{"sensor_id":"%s","ts":' % key for key in self._keys]
         self._tails = {metric: self._values(metric, unit, usual) for metric, unit, usual in (*CALM, ("ch4", "%LEL", 1.0))}
@@ -136,9 +142,13 @@ class LoadFeed:
         self._high = _tail("ch4", "%LEL", HIGH)
         self._crossed = [0] * size.wells
         #: Records that were due so far, with the fraction of the next one.
-        self._due: dict[str, float] = dict.fromkeys(self._topics, 0.0)
+        self._due: dict[str, float] = dict.fromkeys((*self._topics, "wells", "points"), 0.0)
         self._homes = (self._rng.uniform(0, 1, (size.vehicles, 2)) + ORIGIN).tolist()
         self._fed_s = 0.0
+
+    def by_the_block(self, owe: Owe) -> None:
+        """From now on ``owe`` sends the readings of :meth:`points`, and not the producer."""
+        self._owe = owe
 
     @property
     def decided(self) -> int:
@@ -158,6 +168,12 @@ class LoadFeed:
             else:
                 time.sleep(SLICE_S)
         self.producer.flush(60)
+
+    def points(self, laps: int = 1) -> Iterator[Reading]:
+        """Readings of the sensors that never cross, in the order of their turns, with no time yet."""
+        for number in range(laps * len(self._points)):
+            who = self._points[number % len(self._points)]
+            yield self._keys[who], self._heads[who] + ANY_TIME + self._of[who][number * 7919 % _VALUES]
 
     def _stretch(self, times: float) -> None:
         """At one rate, until another one is asked for."""
@@ -183,7 +199,12 @@ class LoadFeed:
         size = self.size
         self._fed_s += seconds
         seconds *= times
-        self._readings(self._count("sensor.readings", size.readings * seconds), b"%d" % ts)
+        each = size.readings * seconds / size.sensors
+        self._readings(self._count("wells", each * len(self._wells)), self._wells, b"%d" % ts)
+        if self._owe is None:
+            self._readings(self._count("points", each * len(self._points)), self._points, b"%d" % ts)
+        else:
+            self.sent[self._topics["sensor.readings"]] += self._owe(each * len(self._points), ts)
         for number in self._count("vehicle.positions", size.positions * seconds):
             self._position(number % size.vehicles, ts)
         for number in self._count("video.events", size.video * seconds):
@@ -199,12 +220,12 @@ class LoadFeed:
 
     # --- records ----------------------------------------------------------------------------------------------------------
 
-    def _readings(self, numbers: range, ts: bytes) -> None:
-        size, turns, of, topic = self.size, self._turns, self._of, self._topics["sensor.readings"]
+    def _readings(self, numbers: range, turns: list[int], ts: bytes) -> None:
+        size, of, topic = self.size, self._of, self._topics["sensor.readings"]
         keys, heads = self._keys, self._heads
         crossed = self._fed_s * self.opens
         for number in numbers:
-            who = turns[number % size.sensors]
+            who = turns[number % len(turns)]
             if who < size.wells and who < crossed:
                 self._crossed[who] += 1
                 tail = self._high
@@ -283,9 +304,14 @@ def main() -> int:
         }
     )
     feed = LoadFeed(Size(**given), producer, opens)
+    topic = topic_name("sensor.readings")
+    partitions = len(producer.list_topics(topic, timeout=30).topics[topic].partitions)
+    by_block = BlockFeed(bootstrap, topic, blocks(feed.points(_LAPS), partitions))
+    feed.by_the_block(by_block.owe)
     print("ready", flush=True)
     threading.Thread(target=_obey, args=(feed,), daemon=True).start()
     feed.run()
+    by_block.flush()
     told = {"sent": dict(feed.sent), "decided": feed.decided, "stretches": [asdict(one) for one in feed.stretches]}
     print(json.dumps(told), flush=True)
     return 0

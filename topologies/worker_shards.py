@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -42,6 +43,8 @@ _STORE_RETRY_S = 0.5
 _NEXT_ASSIGNMENT_S = 60.0
 #: So many batches of one partition may wait for a checkpoint, however few their records: a kilobyte each.
 _WAITING_BATCHES = 10_000
+#: Shards are captured for so long, then those that were are written.
+_CAPTURE_S = 0.01
 #: No fetch takes longer; a clock that was stepped says so all the same.
 _FETCH_MS = 60_000
 
@@ -260,51 +263,71 @@ class Shards:
         restart switches at the same offset). Says whether everything is written."""
         async with self._lock:
             self._due.clear()
-            # Before the first capture: what any of these shards says behind its own is behind this, too.
-            now = self._log_now()
-            captures = await self._capture(apart=between is None)
-            if now is not None:
-                for capture in captures:
-                    capture.checkpoint.marks.setdefault("told_since", now)
-            if between is not None:
+            if between is None:
+                written = await self._by_and_by()
+            else:
+                began, captures = self._log_now(), [shard.capture() for shard in self.held.values() if self._changed(shard)]
                 between()
                 self._points.passed(SWITCH_POINT)
-            if not captures:
-                self._metrics.checkpoint_written()
-                return True
-            try:
-                await self._producer.acknowledged()
-            except NotAcknowledged as error:
-                self._metrics.count_checkpoint_failure("outputs")
-                self.abandon()
-                self._ended(error)
-                return False
-            self._points.passed("after_broker_ack")
-            written = await self._write_all(captures)
-            self._points.passed("after_ack")
-            if all(written):
+                written = await self._finish(captures, began)
+                self._points.passed("after_ack")
+            if written:
                 self._metrics.checkpoint_written()
             if self._paused:
                 self.intake_at = wall_ms()
-            return all(written)
+            return written
 
-    async def _capture(self, apart: bool) -> list[Capture]:
-        """Capture what changed; ``apart``: shard by shard, and between two of them batches may be decided that wait."""
-        captures = []
+    async def _by_and_by(self) -> bool:
+        """Capture and write shards, a few at a time, until one cannot be written: a store that hangs costs its timeout once.
+
+        A capture copies a shard's state in one step. Were all of them taken together, an alert would wait for each, and all
+        copies would be held at once; were each taken alone, every one would wait for the broker.
+        """
+        wrote, captures, spent, began = False, list[Capture](), 0.0, self._log_now()
         for tp, shard in list(self.held.items()):
-            if self.held.get(tp) is shard and (shard.dirty or shard.unacknowledged):
-                captures.append(shard.capture())
-                if apart:
-                    await asyncio.sleep(0)
-        return captures
+            if self.held.get(tp) is not shard or not self._changed(shard):
+                continue
+            start = time.perf_counter()
+            captures.append(shard.capture())
+            spent += time.perf_counter() - start
+            wrote = True
+            if spent < _CAPTURE_S:
+                await asyncio.sleep(0)
+                continue
+            if not await self._finish(captures, began):
+                return False
+            captures, spent, began = [], 0.0, self._log_now()
+        written = await self._finish(captures, began)
+        if wrote:
+            self._points.passed("after_ack")
+        return written
 
-    async def _write_all(self, captures: list[Capture]) -> list[bool]:
-        """Write until one fails: a store that hangs costs its timeout once, not once per shard."""
-        written: list[bool] = []
+    @staticmethod
+    def _changed(shard: Shard) -> bool:
+        return shard.dirty or shard.unacknowledged > 0
+
+    async def _finish(self, captures: list[Capture], began: int | None) -> bool:
+        """The order of D4 behind captures that were begun at ``began``, on the log's clock; False where one is not written.
+
+        What a shard says behind its capture is behind ``began``, too.
+        """
+        if began is not None:
+            for capture in captures:
+                capture.checkpoint.marks.setdefault("told_since", began)
+        if not captures:
+            return True
+        try:
+            await self._producer.acknowledged()
+        except NotAcknowledged as error:
+            self._metrics.count_checkpoint_failure("outputs")
+            self.abandon()
+            self._ended(error)
+            return False
+        self._points.passed("after_broker_ack")
+        written = True
         for capture in captures:
-            if all(written):
-                written.append(await self._write(capture))
-            else:
+            written = written and await self._write(capture)
+            if not written:
                 capture.shard.dirty = True
         return written
 

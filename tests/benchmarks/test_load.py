@@ -7,15 +7,21 @@ from dataclasses import replace
 
 import orjson
 import pytest
+from aiokafka.record.memory_records import MemoryRecords
 
+from benchmarks.block_feed import BlockFeed, blocks
 from benchmarks.load import Seen
 from benchmarks.load_feed import LoadFeed, Size, assets, sensor, vehicle
 from benchmarks.load_watch import Account, Sample
 from streams.batch import RawBatch
 from streams.codec import decode
+from streams.embedded.broker import EmbeddedBroker
+from streams.kafka import LogReader
+from streams.partitioner import partition_of
 from streams.topics import stream_of
 from tests.benchmarks.smoke import quick
 
+T0 = 1_795_000_000_000
 SIZE = Size(readings=400.0, positions=20.0, video=2.5, calls=0.5, sensors=200, vehicles=10, wells=20)
 
 
@@ -66,6 +72,35 @@ def test_sensors_and_vehicles_speak_equally_often_under_their_own_key(fed):
 def test_wells_that_were_high_twice_are_to_be_found(fed):
     high = Counter(key for key, value in fed.producer.records["city.sensor.readings"] if b'"value":62.5' in value)
     assert fed.decided == sum(count >= 2 for count in high.values()) > 0
+
+
+def test_a_block_is_a_batch_of_one_partition_that_says_the_time_it_is_sent_at(fed):
+    readings = list(fed.points())
+    found = blocks(readings, 3, 40)
+    assert sum(block.records for block in found) == len(readings) == SIZE.sensors - SIZE.wells
+    for block in found:
+        for ts in (T0, T0 + 12_345):
+            batch = MemoryRecords(bytes(block.at(ts))).next_batch()
+            assert batch.validate_crc()
+            records = list(batch)
+            assert {record.timestamp for record in records} == {ts}
+            assert {orjson.loads(record.value)["ts"] for record in records} == {ts}
+            assert {partition_of(record.key.decode(), 3) for record in records} == {block.partition}
+            assert all(orjson.loads(record.value)["sensor_id"] == record.key.decode() for record in records)
+
+
+def test_blocks_reach_the_broker_and_a_topic_that_is_none_is_told(fed):
+    with EmbeddedBroker({"city.sensor.readings": 3}) as broker:
+        feed = BlockFeed(broker.bootstrap, "city.sensor.readings", blocks(fed.points(), 3, 40))
+        sent = sum(feed.owe(100.5, T0) for _ in range(20))
+        feed.flush()
+        with LogReader(broker.bootstrap, ["city.sensor.readings"]) as log:
+            read = log.read_to_end()
+        assert sent == len(read) > 1_900
+        lost = BlockFeed(broker.bootstrap, "city.no.topic", blocks(fed.points(), 3, 40))
+        with pytest.raises(RuntimeError, match="blocks cannot be written"):
+            lost.owe(1_000, T0)
+            lost.flush()
 
 
 def test_the_registry_knows_everybody_and_when_to_expect_them():

@@ -81,11 +81,11 @@ class Store(MemoryStore):
 
 
 class Event:
-    def __init__(self, log, first, rows, generation=1):
+    def __init__(self, log, first, rows, generation=1, partition=0):
         offsets = list(range(first, first + rows))
         self.log = log
-        self.value = RawBatch(TOPIC, 0, offsets, offsets, [b""] * rows, [b""] * rows)
-        self.message = SimpleNamespace(topic=TOPIC, partition=0, generation_id=generation, value=self.value)
+        self.value = RawBatch(TOPIC, partition, offsets, offsets, [b""] * rows, [b""] * rows)
+        self.message = SimpleNamespace(topic=TOPIC, partition=partition, generation_id=generation, value=self.value)
 
     def ack(self):
         self.log.happened.append("acknowledged")
@@ -99,10 +99,10 @@ class World:
         self.metrics = Metrics()
         self.shards = self.make(cap)
 
-    def make(self, cap=100):
+    def make(self, cap=100, partitions=1):
         shards = Shards(
             self.store, self.log, self.metrics, stage_of=lambda topic: "detect", make=Counting, ended=self.ends.append,
-            cluster_id="c", partition_counts={TOPIC: 1}, unacknowledged_records=cap, points=CrashPoints(),
+            cluster_id="c", partition_counts={TOPIC: partitions}, unacknowledged_records=cap, points=CrashPoints(),
         )  # fmt: skip
         shards.transport = self.log
         shards.generation = lambda: 1
@@ -140,6 +140,28 @@ def test_a_checkpoint_follows_the_order_outputs_store_acknowledgement():
     assert began == "checkpoint written"
     assert happened == ["outputs acknowledged", "checkpoint written", "acknowledged", "acknowledged"]
     assert (world.store.read(KEY).mark, world.store.read(KEY).state) == (5, {"rows": 5})
+
+
+@pytest.mark.parametrize(
+    ("capture_s", "expected"),
+    [
+        (3600.0, ["outputs acknowledged", *["checkpoint written", "acknowledged"] * 2]),
+        (0.0, ["outputs acknowledged", "checkpoint written", "acknowledged"] * 2),
+    ],
+)
+def test_shards_are_captured_together_for_a_moment_and_then_written(monkeypatch, capture_s, expected):
+    async def steps(world):
+        world.shards = world.make(partitions=2)
+        await world.shards.marks({HERE, TP(TOPIC, 1)})
+        world.log.happened.clear()
+        for partition in (0, 1):
+            await world.shards.take(Event(world.log, 0, 3, partition=partition))
+        assert await world.shards.checkpoint()
+
+    monkeypatch.setattr("topologies.worker_shards._CAPTURE_S", capture_s)
+    world = play(steps)
+    assert world.log.happened == expected
+    assert [world.store.read(ShardKey("detect", TOPIC, partition)).mark for partition in (0, 1)] == [3, 3]
 
 
 def test_a_shard_that_begins_is_in_the_store_before_it_decides():
