@@ -95,8 +95,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 def checkpoint(stage: DetectStage, rules: RuleBook, assets: Registry) -> dict[str, float]:
     """Milliseconds of the capture on the event loop, of encoding and writing beside it, and of coming back from it.
 
-    ``pause``: the longest time the rest of the process was kept waiting meanwhile, for encoding holds the interpreter's lock at times.
-    It is done in memory that is there, as all but a worker's first are.
+    ``pause``: the longest time the rest of the process was kept waiting meanwhile, for encoding holds the interpreter's lock
+    at times. It is done in memory that is there, as all but a worker's first are.
     """
     key = ShardKey("detect", TOPIC, 0)
 
