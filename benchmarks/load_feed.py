@@ -7,8 +7,9 @@ the end of the feed. Then one JSON line tells what was sent: ``{"sent": {topic: 
 
 Sensors speak one after the other and begin anew, so each has the same interval. Those that never cross come by the block
 (:mod:`benchmarks.block_feed`), for ten times the rates are more than a client can send; the wells' values are put together from
-pieces of bytes. Wells of methane stand 1.5 km apart on a lattice; one after the other they cross their threshold and stay high,
-and the second high reading decides (``for_count = 2`` of rule gas-methane-well): each is an incident of its own.
+pieces of bytes. Wells of methane stand 1.5 km apart on a lattice; one after the other they cross their threshold, stay high for
+a minute and are calm again, and the second high reading decides (``for_count = 2`` of rule gas-methane-well): each is an incident
+of its own.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ _ROUND, _RADIANS_S = 0.01, 30 / 3.6 / (0.01 * 111_195)
 _VALUES = 997
 #: Blocks are made of so many readings of every sensor, each with another value.
 _LAPS = 4
+#: A well is high for so long: as many are at any time as cross in it.
+_HIGH_S = 60.0
 #: A slice that is later than this is left out: what a feeder cannot send it does not owe.
 _OWED_S = 1.0
 
@@ -224,9 +227,10 @@ class LoadFeed:
         size, of, topic = self.size, self._of, self._topics["sensor.readings"]
         keys, heads = self._keys, self._heads
         crossed = self._fed_s * self.opens
+        calm = crossed - _HIGH_S * self.opens
         for number in numbers:
             who = turns[number % len(turns)]
-            if who < size.wells and who < crossed:
+            if who < size.wells and calm <= who < crossed:
                 self._crossed[who] += 1
                 tail = self._high
             else:

@@ -106,6 +106,8 @@ def take_raw(result: Any, tp: Any, most: int, span_ms: float = math.inf) -> Take
     result._update_position()
     if not log.has_next():
         result._partition_records = None
+        # An iterator that was never begun holds what holds it: megabytes of a fetch would wait for the garbage collector.
+        parts._records_iterator = None
     return Taken(records, begins, next_offset)
 
 
