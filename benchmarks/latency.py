@@ -78,10 +78,14 @@ class Running(NamedTuple):
 
 
 @contextlib.contextmanager
-def worker(broker: Broker, redis: str, core: list[int], folder: Path, ready_s: float = READY_S) -> Iterator[Running]:
-    """The real worker on the reader's core, once it is ready."""
+def worker(
+    broker: Broker, redis: str, core: list[int], folder: Path, ready_s: float = READY_S, settings: str = ""
+) -> Iterator[Running]:
+    """The real worker on the reader's core, once it is ready; ``settings`` is TOML."""
     port = free_port()
+    (folder / "settings.toml").write_text(settings)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CITYWATCH_")} | {
+        "CITYWATCH_SETTINGS": str(folder / "settings.toml"),
         "CITYWATCH_BROKER": broker.bootstrap,
         "CITYWATCH_REDIS": redis,
         "CITYWATCH_WEB_PORT": str(port),

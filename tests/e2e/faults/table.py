@@ -54,10 +54,11 @@ def read(path: Path) -> list[dict[str, Any]]:
 def table(outcomes: Iterable[Mapping[str, Any]]) -> str:
     """Markdown: faults in the order of the scenarios, then the deliberate mistakes and how often they were seen.
 
-    What a run counted stands in the row of each fault that befell it.
+    What a run counted stands in the row of each fault that befell it. A line that somebody has given a ``set_aside``, the reason
+    why its judgement does not hold, counts in no row and is named below them.
     """
     every = list(outcomes)
-    held = [one for one in every if "verdict" in one]
+    held = [one for one in every if "verdict" in one and "set_aside" not in one]
     rows = [
         "| fault | times | with rules changed | records in | revisions expected | missing | second ids | second bodies "
         "| marks that fell | recovery, median | worst |",
@@ -85,11 +86,16 @@ def table(outcomes: Iterable[Mapping[str, Any]]) -> str:
     rows += ["", f"Of {_counted(len(every), 'run')}, {_days(every)}, {_commits(every)}."]
     for one in held:
         if any(one["verdict"][count] for count in _COUNTS) and not _mistake(one):
-            name = "+".join(fault["scenario"] for fault in one["struck"])
             why = next(iter(one["verdict"]["details"]), "")
-            rows.append(f"- **Differs:** `{name}`, seed {one['seed']}, commit {one['commit']}: {why[:_DETAIL_CHARS]}")
+            rows.append(f"- **Differs:** {_named(one)}: {why[:_DETAIL_CHARS]}")
+    rows += [f"- **Set aside:** {_named(one)}: {one['set_aside']}" for one in every if "set_aside" in one]
     rows += [f"- **No judgement:** `{one['unjudged']}`, seed {one['seed']}: {one['why'][:_DETAIL_CHARS]}" for one in unjudged]
     return "\n".join(rows) + "\n"
+
+
+def _named(outcome: Mapping[str, Any]) -> str:
+    name = "+".join(fault["scenario"] for fault in outcome["struck"])
+    return f"`{name}`, seed {outcome['seed']}, commit {outcome['commit']}"
 
 
 def _mistake(outcome: Mapping[str, Any]) -> bool:

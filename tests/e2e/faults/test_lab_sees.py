@@ -91,6 +91,13 @@ def test_deliberate_mistakes_have_a_table_of_their_own():
     assert f"| {BY_NAME['no-order'].what} | 2 | 1 |" in text and "2.0 s" not in text
 
 
+def test_a_run_that_was_judged_wrongly_counts_nowhere_and_is_named():
+    aside = outcome("zombie", 1.0, missing=2) | {"set_aside": "judged before it could be"}
+    text = table.table([aside, outcome("zombie", 4.0)])
+    assert f"| {BY_NAME['zombie'].what} | 1 | 0 | " in text and "Differs" not in text
+    assert f"- **Set aside:** `zombie`, seed {aside['seed']}, commit {aside['commit']}: judged before it could be" in text
+
+
 def test_a_run_without_a_judgement_is_not_passed_over(tmp_path):
     why = f"AssertionError: {table.ROOT}/nobody woke"
     table.add(tmp_path / "kept.jsonl", {"seed": 7, "unjudged": "zombie+kill-all", "why": why})
