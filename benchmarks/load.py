@@ -199,8 +199,8 @@ def table(seen: Seen, broker: Broker, given: argparse.Namespace) -> Table:
         f"{broker.label}, Redis, one worker; {size.sensors:,} sensors and {size.vehicles:,} vehicles in the registry, "
         f"{given.scale:g} of {READINGS:,} readings, {POSITIONS:,} positions, {VIDEO} video events and {CALLS} calls a second; "
         f"{given.opens:g} wells a second cross their threshold. What comes before it has first caught up is not counted.",
-        "What is remembered for an hour and more as shipped (calls, ids of events, what closed and may return) is remembered for a "
-        "minute or two here, and is full before memory is looked at: what grows then would be a leak.",
+        "What is remembered for an hour and more as shipped (calls, ids of events, what closed and may return) is remembered "
+        "for a minute or two here, and is full before memory is looked at: what grows then would be a leak.",
         "Behind: records in the log that are not decided, as seconds of the feed. Resident: slope by Theil and Sen over the "
         "time of the plain rates. Alerts: arrival of the deciding record to written in its level's topic.",
     ]

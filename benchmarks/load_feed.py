@@ -8,8 +8,7 @@ the end of the feed. Then one JSON line tells what was sent: ``{"sent": {topic: 
 Sensors speak one after the other and begin anew, so each has the same interval. Those that never cross come by the block
 (:mod:`benchmarks.block_feed`), for ten times the rates are more than a client can send; the wells' values are put together from
 pieces of bytes. Wells of methane stand 1.5 km apart on a lattice; one after the other they cross their threshold, stay high for
-a minute and are calm again, and the second high reading decides (``for_count = 2`` of rule gas-methane-well): each is an incident
-of its own.
+a minute and are calm again. The second high reading decides (``for_count = 2`` of rule gas-methane-well): each is one incident.
 """
 
 from __future__ import annotations

@@ -255,8 +255,8 @@ class DetectStage:
 
     def _resync(self, slots: Iterable[int], now: int, offset: int, told: Told) -> None:
         """The facts of these slots are other ones: rules take them up, follow them, or let go of them."""
-        for slot, runner in self.watched.sync(slots, self.shard.facts, first_row=False):
-            runner.drop(slot, now, offset, told, "the registry no longer places it under this rule")
+        for runner, leaving in self.watched.sync(slots, self.shard.facts, first_row=False):
+            runner.drop(leaving, now, offset, told, "the registry no longer places it under this rule")
 
     def _sweeps(self, until: int, offset: int, out: Detected, told: Told) -> None:
         """Forget series that gave up and follow the registry's dates, at the due times of the grid up to ``until``."""
@@ -269,9 +269,8 @@ class DetectStage:
             self._progress(self.clock, now, offset, told)
             self.clock = now
             gone, changed = self.shard.sweep(now)
-            for slot in gone:
-                for runner in self.watched.leave(slot):
-                    runner.drop(slot, now, offset, told, "nothing heard for its give-up time")
+            for runner, leaving in self.watched.leave(gone) if gone else ():
+                runner.drop(leaving, now, offset, told, "nothing heard for its give-up time")
             self.shard.forget(gone)
             out.expired += len(gone)
             self._resync(changed, now, offset, told)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Series
-from streams.batch import Batch, Int64, RawBatch
+from streams.batch import Batch, Bool, Int64, RawBatch
 from streams.codec import decode
 from streams.event_time import NEVER, Watermark
 from streams.gate import Gate, GateSettings
@@ -67,11 +67,14 @@ class Shard:
         self._kinds: dict[int, str] = {}
         self._fresh: list[int] = []
         self._mark = Watermark(round(settings.lateness_s.get(stream, 60.0) * 1000))
+        self._nobody = Series("", stream=stream)
         self._give_up_ms = round(settings.give_up_s.get(stream, 172_800.0) * 1000)
         #: Arrival last heard, ms of silence to report (0: not expected), next effective date; per slot.
         self._heard: Int64 = np.zeros(0, dtype=np.int64)
         self._after: Int64 = np.zeros(0, dtype=np.int64)
         self._boundary: Int64 = np.zeros(0, dtype=np.int64)
+        #: Slots in use that are forgotten when they are silent for long.
+        self._passing: Bool = np.zeros(0, dtype=np.bool_)
         self._sweep_due = _FOREVER
         self._newest = NEVER
 
@@ -184,9 +187,9 @@ class Shard:
         """Facts of a new slot; ``shown``: the rules are to look at it."""
         size = len(self.index)
         self._heard, self._after = grown(self._heard, size, now), grown(self._after, size, 0)
-        self._boundary = grown(self._boundary, size, _FOREVER)
+        self._boundary, self._passing = grown(self._boundary, size, _FOREVER), grown(self._passing, size, False)
         while len(self.facts) < size:
-            self.facts.append(Series("", stream=self.stream))
+            self.facts.append(self._nobody)
         self._heard[slot] = now
         self._resolve(slot, now)
         if not self._stays(slot):
@@ -208,7 +211,9 @@ class Shard:
         self.facts[slot] = series = series_of(self.stream, key, kind, self.registry, now, self._comes_here)
         self._boundary[slot] = boundary = next_boundary(self.registry, key[0], now)
         after = series.report_after_s or (3.0 * series.interval_s if series.interval_s else 0.0)
-        self._after[slot] = round(min(after, 1e9) * 1000) if after > 0 and self._stays(slot) else 0
+        stays = self._stays(slot)
+        self._passing[slot] = not stays
+        self._after[slot] = round(min(after, 1e9) * 1000) if after > 0 and stays else 0
         self.groups.set(slot, series.group if self.stream == "sensor" else None)
         return boundary
 
@@ -285,17 +290,18 @@ class Shard:
 
     def _candidates(self, now: int) -> list[int]:
         size = len(self.facts)
-        due = (self.index.last_arrival[:size] + self._give_up_ms <= now) | (self._boundary[:size] <= now)
-        return [slot for slot in np.flatnonzero(due).tolist() if self.index.key(slot) is not None]
+        silent = self._passing[:size] & (self.index.last_arrival[:size] + self._give_up_ms <= now)
+        found: list[int] = np.flatnonzero(silent | (self._boundary[:size] <= now)).tolist()
+        return found
 
     def forget(self, slots: Iterable[int]) -> None:
         """Let series go, after the rules have."""
         leaving = list(slots)
         for slot in leaving:
-            self.facts[slot] = Series("", stream=self.stream)
+            self.facts[slot] = self._nobody
             self._kinds.pop(slot, None)
-            self._after[slot], self._boundary[slot] = 0, _FOREVER
             self.groups.set(slot, None)
+        self._after[leaving], self._boundary[leaving], self._passing[leaving] = 0, _FOREVER, False
         if self.index is self.gate.series:
             self.gate.forget(leaving)
         else:
@@ -315,11 +321,9 @@ class Shard:
 
     def _due_again(self) -> None:
         size = len(self.facts)
-        live = [slot for slot in range(size) if self.index.key(slot) is not None]
-        transient = [slot for slot in live if not self._stays(slot)]
-        ends = int(self.index.last_arrival[transient].min()) + self._give_up_ms if transient else _FOREVER
-        dates = int(self._boundary[live].min()) if live else _FOREVER
-        self._sweep_due = min(ends, dates)
+        passing = self.index.last_arrival[:size][self._passing[:size]]
+        ends = int(passing.min()) + self._give_up_ms if len(passing) else _FOREVER
+        self._sweep_due = min(ends, int(self._boundary[:size].min(initial=_FOREVER)))
 
     # --- state --------------------
 
@@ -349,10 +353,11 @@ class Shard:
         self._mark.restore(saved["mark"])
         self._kinds = dict(zip((int(slot) for slot in saved["kind_slot"]), saved["kind"], strict=True))
         size = len(saved["heard"])
-        self.facts = [Series("", stream=self.stream)] * size
+        self.facts = [self._nobody] * size
         self._heard = np.array(saved["heard"], dtype=np.int64)
         self._after = np.zeros(size, dtype=np.int64)
         self._boundary = np.full(size, _FOREVER, dtype=np.int64)
+        self._passing = np.zeros(size, dtype=np.bool_)
         # Facts are followed at sweeps: what has changed since the last one is taken up at the next, as without a restart.
         times = np.minimum(now, np.asarray(saved["resolved"], dtype=np.int64) - 1).tolist()
         for slot in self.live():

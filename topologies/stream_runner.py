@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from detectors.base import Series
 from detectors.rule import Rule
 from detectors.rulebook import RuleBook
-from streams.batch import Batch, Int64
+from streams.batch import Batch, Bool, Int64
 from topologies.rule_context import TICK_MS, Context, Emit, OffsetAt
 from topologies.rule_runner import RuleRunner
 
@@ -41,8 +41,8 @@ class StreamRunner(RuleRunner):
     def watch(self, slots: Sequence[int], facts: Sequence[Series], first_row: bool = False) -> bool:
         return False
 
-    def watched(self, slot: int) -> bool:
-        return False
+    def watched(self, slots: NDArray[np.int64]) -> Bool:
+        return np.zeros(len(slots), dtype=np.bool_)
 
     def advance(
         self,

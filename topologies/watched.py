@@ -21,6 +21,8 @@ from topologies.rule_runner import RuleRunner
 _PLANS = 1_000
 #: Per rule (its place in the book): all rows, or a mask of those it watches.
 Plan = dict[int, Literal[True] | Bool]
+#: Rules, each with the slots it watches no longer.
+Leaving = list[tuple[RuleRunner, list[int]]]
 
 
 class Watched:
@@ -52,21 +54,20 @@ class Watched:
         if runner.ticks:
             self.ticking.append(runner)
 
-    def sync(self, slots: Iterable[int], facts: Sequence[Series], first_row: bool) -> list[tuple[int, RuleRunner]]:
+    def sync(self, slots: Iterable[int], facts: Sequence[Series], first_row: bool) -> Leaving:
         """Show new or changed series, by the shard's ``facts``, to the rules they concern; returns who watched which of them
         and does so no longer.
         """
         wanted = {slot: self._concerned_by(facts[slot]) for slot in slots}
-        leaving = [
-            (slot, self._by_place[place])
-            for slot, places in wanted.items()
-            for place in self._watching(slot)
-            if place not in places
-        ]
+        leaving: dict[int, list[int]] = {}
+        for slot, places in wanted.items():
+            for place in self._watching(slot):
+                if place not in places:
+                    leaving.setdefault(place, []).append(slot)
         watching = self._show(wanted, facts, first_row)
         for slot, places in wanted.items():
             self._set(slot, tuple(place for place in places if place in watching))
-        return leaving
+        return [(self._by_place[place], slots) for place, slots in leaving.items()]
 
     def _concerned_by(self, series: Series) -> tuple[int, ...]:
         """Places of the rules that are to watch a series; rules of silence only where something of it is to come."""
@@ -107,10 +108,12 @@ class Watched:
             joined = [place for place in new.get(slot, ()) if place in watching]
             self._set(slot, tuple(sorted((*held[slot], *joined))) if joined else held[slot])
 
-    def leave(self, slot: int) -> list[RuleRunner]:
-        """The shard forgets the slot; returns the rules that watch it."""
-        self._set(slot, ())
-        return [runner for runner in self.runners if runner.watched(slot)]
+    def leave(self, slots: Sequence[int]) -> Leaving:
+        """The shard forgets the slots; the rules that watch any of them, each with those it watches, in their order."""
+        which = np.array(slots, dtype=np.int64)
+        self._set_of[which[which < len(self._set_of)]] = self._number[()]
+        found = [(runner, which[runner.watched(which)].tolist()) for runner in self.runners]
+        return [(runner, mine) for runner, mine in found if mine]
 
     def _set(self, slot: int, watching: tuple[int, ...]) -> None:
         if slot >= len(self._set_of):

@@ -217,6 +217,21 @@ def test_a_series_the_registry_does_not_know_is_forgotten_after_its_give_up_time
     assert [(signal.entity, signal.phase) for signal in signals(found)] == [("G-1", "cleared")]
 
 
+def test_series_that_are_forgotten_together_clear_what_they_raised_and_leave_their_slots() -> None:
+    one = stage(only("gas-methane-well", "gas-methane-trace"), give_up_s={"sensor": 600.0})
+    feed = Feed(one)
+    high, calm = [f"H-{n}" for n in range(20)], [f"C-{n}" for n in range(20)]
+    for at in (0, 30):
+        feed(*(ch4(at, 25.0, name) for name in high), *(ch4(at, 1.0, name) for name in calm))
+    feed(ch4(500, 25.0, "LATER"), ch4(530, 25.0, "LATER"))
+    found = feed(ch4(900, 1.0, "LAST"))
+    cleared = [signal.entity for signal in signals(found) if signal.rule == "gas-methane-well"]
+    assert (found.expired, found.entities, cleared) == (40, 2, high)
+    again = signals(feed(*(ch4(at, 25.0, name) for at in (1000, 1030) for name in ("N-1", "N-2"))))
+    raised = [(signal.entity, signal.phase) for signal in again if signal.rule == "gas-methane-well"]
+    assert raised == [("N-1", "raised"), ("N-2", "raised")] and len(one.shard.facts) == 41
+
+
 def test_a_registered_series_is_never_forgotten() -> None:
     feed = Feed(stage(only("gas-methane-well"), assets({"id": "G-1", "metric": "ch4"}), give_up_s={"sensor": 600.0}))
     feed(ch4(0, 1.0))

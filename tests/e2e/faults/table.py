@@ -54,8 +54,8 @@ def read(path: Path) -> list[dict[str, Any]]:
 def table(outcomes: Iterable[Mapping[str, Any]]) -> str:
     """Markdown: faults in the order of the scenarios, then the deliberate mistakes and how often they were seen.
 
-    What a run counted stands in the row of each fault that befell it. A line that somebody has given a ``set_aside``, the reason
-    why its judgement does not hold, counts in no row and is named below them.
+    What a run counted stands in the row of each fault that befell it. A line that somebody has given a ``set_aside``, why its
+    judgement does not hold, counts in no row and is named below them.
     """
     every = list(outcomes)
     held = [one for one in every if "verdict" in one and "set_aside" not in one]
