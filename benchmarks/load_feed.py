@@ -251,8 +251,9 @@ class LoadFeed:
 
     def _event(self, number: int, ts: int) -> None:
         """What no algorithm is sure of."""
-        camera = f"CAM-{number % CAMERAS:04d}"
-        kind, confidence = VIDEO_KINDS[number % len(VIDEO_KINDS)], 0.2 + 0.3 * (number % 100) / 100
+        place = number % CAMERAS
+        camera = f"CAM-{place:04d}"
+        kind, confidence = VIDEO_KINDS[place % len(VIDEO_KINDS)], 0.2 + 0.3 * (number % 100) / 100
         event = {"event_id": f"E-{number:08d}", "camera_id": camera, "ts": ts, "kind": kind, "confidence": confidence}
         self._send(self._topics["video.events"], orjson.dumps(event), camera)
 
