@@ -13,6 +13,8 @@ from tests.e2e.faults.patient import Patient
 NONE: Mapping[str, str] = MappingProxyType({})
 #: Checkpoints so seldom that a kill finds much that was said since the last.
 SELDOM = MappingProxyType({"CITYWATCH_CHECKPOINT_EVERY_S": "5"})
+#: No checkpoint but the first: a kill finds everything that was said.
+NEVER = MappingProxyType({"CITYWATCH_CHECKPOINT_EVERY_S": "3600"})
 TOPIC = MappingProxyType({"CITYWATCH_CHECKPOINT_STORE": "topic"})
 
 
@@ -90,7 +92,7 @@ SCENARIOS = (
     ),
     Scenario(
         "no-memory", "*mistake:* the rules at hand decide what others had decided", rules.die_and_change,
-        settings=SELDOM, judged="verify", module="tests.e2e.apps.forgetful_worker", seen=True,
+        settings=NEVER, judged="verify", module="tests.e2e.apps.forgetful_worker", seen=True,
     ),
 )  # fmt: skip
 
