@@ -21,7 +21,7 @@ from aiokafka.record.util import calc_crc32c
 from streams.partitioner import partition_of
 
 #: Records of a block: at a city's rates one comes every few milliseconds.
-BLOCK = 1000
+BLOCK = 500
 #: What stands for the time until a block is sent.
 ANY_TIME = b"1000000000000"
 #: Requests the broker has not answered yet.
