@@ -21,7 +21,7 @@ class TransportOptions:
     #: Longest time the broker may hold an empty fetch. Faust hard-codes 1,500 ms. The embedded broker does not wake a waiting
     #: fetch, so this is its latency; Apache Kafka wakes at once and this only paces idle notices.
     fetch_wait_ms: int = 10
-    #: Per partition and fetch, bytes. A single larger record is still delivered. Four times as much kept 60 MB more in memory
+    #: Per partition and fetch, bytes. A single larger record is still delivered. Four times as much kept 50 MB more in memory
     #: while a backlog of four partitions was read, and was not faster (benchmarks/back_pressure.py).
     fetch_max_bytes: int = 1024 * 1024
     #: A batch is closed once it has this many records. One Faust event costs about 115 µs whatever it carries.
