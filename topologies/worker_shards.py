@@ -41,8 +41,10 @@ _DRAIN_S = 1.0
 _STORE_RETRY_S = 0.5
 #: A worker that was overtaken at its start hears of the next assignment within a session's time-out.
 _NEXT_ASSIGNMENT_S = 60.0
-#: So many batches of one partition may wait for a checkpoint, however few their records: a kilobyte each.
+#: So many batches of one partition may wait for a checkpoint, however few their records: the event of each is kept.
 _WAITING_BATCHES = 10_000
+#: This much of the way to where intake pauses, a checkpoint is due; and below it intake goes on.
+_DUE = 0.5
 #: Shards are captured for so long, then those that were are written.
 _CAPTURE_S = 0.01
 #: No fetch takes longer; a clock that was stepped says so all the same.
@@ -88,7 +90,7 @@ class Shards:
         #: Epoch ms of the last proof that the consumer lives: a batch, an empty fetch, or intake that we paused.
         self.intake_at = 0
         self._paused: set[TP] = set()
-        #: A partition has come half the way to where its intake pauses: a checkpoint now keeps it from getting there.
+        #: A partition has come near to where its intake pauses: a checkpoint now keeps it from getting there.
         self._due = asyncio.Event()
         #: Ends the worker unless an assignment comes first.
         self._next_assignment: asyncio.TimerHandle | None = None
@@ -220,7 +222,7 @@ class Shards:
         shard.take(event, event.value)
         self.intake_at = wall_ms()
         filled = self._filled(shard)
-        if filled >= 0.5:
+        if filled >= _DUE:
             self._due.set()
         if filled >= 1.0 and tp not in self._paused:
             self._paused.add(tp)
@@ -262,7 +264,6 @@ class Shards:
         """Write what changed. ``between`` runs in the same step as the capture (a switch of rules or registry, so that a
         restart switches at the same offset). Says whether everything is written."""
         async with self._lock:
-            self._due.clear()
             if between is None:
                 written = await self._by_and_by()
             else:
@@ -270,7 +271,11 @@ class Shards:
                 between()
                 self._points.passed(SWITCH_POINT)
                 written = await self._finish(captures, began)
-                self._points.passed("after_ack")
+                if captures:
+                    self._points.passed("after_ack")
+            # Afterwards: what came meanwhile had to be counted with what is acknowledged now.
+            if all(self._filled(shard) < _DUE for shard in self.held.values()):
+                self._due.clear()
             if written:
                 self._metrics.checkpoint_written()
             if self._paused:
@@ -320,8 +325,7 @@ class Shards:
             await self._producer.acknowledged()
         except NotAcknowledged as error:
             self._metrics.count_checkpoint_failure("outputs")
-            self.abandon()
-            self._ended(error)
+            self._end(error)
             return False
         self._points.passed("after_broker_ack")
         written = True
@@ -330,6 +334,11 @@ class Shards:
             if not written:
                 capture.shard.dirty = True
         return written
+
+    def _end(self, error: Exception) -> None:
+        """Nothing here is ours to write any more, or can be written: whoever goes on decides it again."""
+        self.abandon()
+        self._ended(error)
 
     async def _write(self, capture: Capture) -> bool:
         shard, checkpoint = capture.shard, capture.checkpoint
@@ -346,18 +355,16 @@ class Shards:
                 log.info("the checkpoint of %s came too late: %s", checkpoint.key, error)
                 return False
             self._metrics.fenced.inc()
-            self.abandon()
-            self._ended(error)
+            self._end(error)
             return False
         except TypeError as error:
             self._metrics.count_checkpoint_failure("encoding")
-            self.abandon()
-            self._ended(error)
+            self._end(error)
             return False
         self._points.passed("after_checkpoint")
         shard.acknowledge(capture)
         tp = TP(shard.key.topic, shard.key.partition)
-        if tp in self._paused and self._filled(shard) < 0.5:
+        if tp in self._paused and self._filled(shard) < _DUE:
             self._paused.discard(tp)
             if self.transport is not None:
                 self.transport.resume({tp})

@@ -273,6 +273,18 @@ def test_a_checkpoint_is_written_before_its_time_where_a_backlog_comes_near_to_t
     assert "checkpoint written" not in world.before and world.again == 1 and world.log.paused == set()
 
 
+def test_what_came_while_a_checkpoint_was_written_is_not_due_when_little_is_left():
+    async def steps(world):
+        late = await until_it_waits(world, cap=6)
+        await world.shards.take(Event(world.log, 3, 2))
+        world.meanwhile = world.shards._due.is_set()
+        world.store.go_on.set()
+        assert await late
+
+    world = play(steps)
+    assert world.meanwhile and not world.shards._due.is_set() and world.log.happened[-1] == "acknowledged"
+
+
 def test_what_is_due_is_not_tried_without_a_pause_while_the_store_is_away():
     async def steps(world):
         await world.shards.marks({HERE})
@@ -336,9 +348,9 @@ class Slow(Store):
         super().write_bytes(key, generation, mark, value)
 
 
-async def until_it_waits(world):
+async def until_it_waits(world, cap=100):
     world.store = Slow(world.log)
-    world.shards = world.make()
+    world.shards = world.make(cap)
     await world.shards.marks({HERE})
     await world.shards.take(Event(world.log, 0, 3))
     late = asyncio.ensure_future(world.shards.checkpoint())
