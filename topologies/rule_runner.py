@@ -126,7 +126,7 @@ class RuleRunner:
     def drop(self, slots: Sequence[int], now: int, offset: int, emit: Emit, why: str) -> None:
         """Stop watching series of the shard; alarms that are raised are told as cleared first.
 
-        All at once: a minute's calls, one after the other, were half a second in which every alert waited.
+        All at once: a minute's calls in a large city are thousands, and every alert waits for them.
         """
         which = self.local[slots].astype(np.int64)
         mine = which.tolist()

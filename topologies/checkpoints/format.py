@@ -67,7 +67,7 @@ def encode(checkpoint: Checkpoint, number: int = FORMAT) -> bytes:
 class Encoder:
     """Encodes one checkpoint after the other in the same memory: each is good until the next is asked for.
 
-    65 MB that are asked for and given back every few seconds cost the system as long as filling them, and alerts wait for that.
+    Tens of megabytes that are asked for and given back every few seconds cost the system time of their own, and alerts wait.
     """
 
     def __init__(self) -> None:

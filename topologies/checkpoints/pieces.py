@@ -1,8 +1,8 @@
 """A state tree as msgpack in pieces: small things encoded, arrays as they lie in memory, put together a little at a time.
 
-A city's readings are 65 MB of state a partition, nearly all of it arrays. Encoded in one call, each of several copies of that
-held the interpreter for a twentieth of a second or more, and alerts waited for it. Pieces are views of the captured arrays, and
-whoever puts them together (:meth:`Pieces.into`) lets other threads go on after every quarter of a megabyte.
+A partition of a large city is tens of megabytes of state, nearly all of it arrays. Encoded in one call, each of several copies
+of that held the interpreter, and alerts waited for it (benchmarks/growth.py tells how long). Pieces are views of the captured
+arrays, and whoever puts them together (:meth:`Pieces.into`) lets other threads go on after every quarter of a megabyte.
 
 The bytes are those that msgpack has for the tree; arrays and what msgpack does not know (tuples, sets, dicts of other keys than
 text, integers above 64 bits) stand in extensions, numbered here for :mod:`topologies.checkpoints.format`, which reads them.
@@ -19,7 +19,7 @@ import numpy as np
 ARRAY, TUPLE, PAIRS, SET, BIG = 1, 2, 3, 4, 5
 #: Kinds of dtypes that may stand in a checkpoint: plain numbers, truth values, text and bytes of fixed width.
 KINDS = frozenset("biufSU")
-#: Bytes copied before other threads are let go on: some fifty microseconds.
+#: Bytes copied before other threads are let go on.
 STEP = 1 << 18
 
 _TEXT = {str}
@@ -86,13 +86,13 @@ class Pieces:
         elif all_scalars(value.values()):
             self._add(_encoder.encode(value))
         else:
-            self._add(_head(len(value), 0x80, 15, {2: 0xDE, 4: 0xDF}))
+            self._add(_head(len(value), 0x80, _MAP))
             for key, item in value.items():
                 self._add(_encoder.encode(key))
                 self._put(item)
 
     def _list(self, value: Collection[Any]) -> None:
-        self._add(_head(len(value), 0x90, 15, {2: 0xDC, 4: 0xDD}))
+        self._add(_head(len(value), 0x90, _LIST))
         for item in value:
             self._put(item)
 
@@ -110,22 +110,24 @@ class Pieces:
         flat = np.ascontiguousarray(value, dtype=dtype).reshape(-1)
         size = flat.nbytes
         body = memoryview(flat.view(np.uint8).data) if size else b""
-        before = b"".join(
-            (b"\x93", _encoder.encode(dtype.str), _encoder.encode(list(value.shape)), _head(size, None, -1, _BIN))
-        )
+        before = b"".join((b"\x93", _encoder.encode(dtype.str), _encoder.encode(list(value.shape)), _long_head(size, _BIN)))
         self._add(_extension_head(ARRAY, len(before) + size))
         self._add(before)
         self._add(body)
 
 
-_BIN = {1: 0xC4, 2: 0xC5, 4: 0xC6}
+#: msgpack's marks by the bytes of the count behind them; of extensions of a few sizes, by the size.
+_MAP, _LIST, _BIN, _EXTENSION = {2: 0xDE, 4: 0xDF}, {2: 0xDC, 4: 0xDD}, {1: 0xC4, 2: 0xC5, 4: 0xC6}, {1: 0xC7, 2: 0xC8, 4: 0xC9}
 _FIXED = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
 
 
-def _head(count: int, short: int | None, most: int, marks: dict[int, int]) -> bytes:
-    """msgpack's mark of so many things: in one byte with the count up to ``most``, else the narrowest of ``marks``."""
-    if short is not None and count <= most:
-        return bytes((short | count,))
+def _head(count: int, short: int, marks: dict[int, int]) -> bytes:
+    """Of a map or a list: fifteen things and fewer stand in the mark itself."""
+    return bytes((short | count,)) if count <= 15 else _long_head(count, marks)
+
+
+def _long_head(count: int, marks: dict[int, int]) -> bytes:
+    """The narrowest mark for the count, and the count."""
     for width, mark in marks.items():
         if count < 1 << (8 * width):
             return bytes((mark,)) + count.to_bytes(width, "big")
@@ -135,7 +137,7 @@ def _head(count: int, short: int | None, most: int, marks: dict[int, int]) -> by
 def _extension_head(code: int, size: int) -> bytes:
     if size in _FIXED:
         return bytes((_FIXED[size], code))
-    return _head(size, None, -1, {1: 0xC7, 2: 0xC8, 4: 0xC9}) + bytes((code,))
+    return _long_head(size, _EXTENSION) + bytes((code,))
 
 
 def _joined(pieces: Iterable[Buffer]) -> Iterable[Buffer]:
