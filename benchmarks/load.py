@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -37,6 +36,7 @@ from benchmarks.tables import Table, answer, deliver, output_options, tell
 from streams.embedded.redis import EmbeddedRedis
 from streams.errors import Mend
 from streams.topics import level_topic
+from topologies.settings_stages import GIVE_UP_S
 
 ROOT = Path(__file__).parents[1]
 COMMAND = "python -m benchmarks.load"
@@ -53,17 +53,13 @@ FLAT = 0.05
 CALM_S = 150.0
 #: What is remembered for an hour or more as shipped (calls, the ids of events and calls, what closed and may return) is
 #: remembered for a minute or two: it is full before memory is looked at, so that what grows then is a leak.
-SHORT = """
+SHORT = f"""
 [gate.video]
 remember_ids = 4096
 [gate.hotline]
 remember_ids = 1024
-[detect.give_up_s]
-sensor = 172800.0
-group = 172800.0
-vehicle = 86400.0
-video = 86400.0
-hotline = 60.0
+[detect]
+give_up_s = {{ {", ".join(f"{stream} = {s}" for stream, s in (GIVE_UP_S | {"hotline": 60.0}).items())} }}
 [incident]
 reopen_s = 30.0
 max_remembered = 500
@@ -93,17 +89,13 @@ class Feeding:
         return time.monotonic()
 
     @contextlib.contextmanager
-    def on_every_core(self) -> Iterator[None]:
-        """Meanwhile what feeds may take of the worker's core, too; Linux."""
-        if not hasattr(os, "sched_setaffinity"):
-            yield
-            return
-        own = os.sched_getaffinity(self._process.pid)
-        os.sched_setaffinity(self._process.pid, range(os.cpu_count() or 1))
+    def also_on(self, core: list[int]) -> Iterator[None]:
+        """Meanwhile what feeds may take of these cores, too."""
+        machine.pin({*machine.cores(), *core}, self._process.pid)
         try:
             yield
         finally:
-            os.sched_setaffinity(self._process.pid, own)
+            machine.pin(machine.cores(), self._process.pid)
 
     def end(self) -> dict[str, Any]:
         out, _ = self._process.communicate(timeout=300)
@@ -181,7 +173,7 @@ def measure(broker: Broker, core: list[int], given: argparse.Namespace, size: Si
         tell(f"plain rates for {given.seconds:g} s: {plain[-1].lag:,.0f} records behind" if plain else "no sample")
         lag, recovery_s = None, None
         if given.burst_s:
-            with feeding.on_every_core():
+            with feeding.also_on(core):
                 feeding.at(given.burst)
                 time.sleep(given.burst_s)
                 over = feeding.at(1)

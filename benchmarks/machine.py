@@ -51,11 +51,12 @@ def taken_away(before: tuple[int, int], after: tuple[int, int]) -> float:
     return (after[0] - before[0]) / max(1, after[1] - before[1])
 
 
-def pin(wanted: Iterable[int]) -> None:
-    """Keep the calling thread, and all threads and processes it starts from now on, on these cores; where that can be done."""
+def pin(wanted: Iterable[int], process: int = 0) -> None:
+    """Keep the calling thread (or a process's main one), and all threads and processes it starts from now on, on these cores;
+    where that can be done."""
     chosen = set(wanted)
     if chosen and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, chosen)
+        os.sched_setaffinity(process, chosen)
 
 
 def die_with_parent() -> None:
