@@ -16,6 +16,7 @@ called in the app's event loop.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,7 +35,7 @@ from streams.transport_options import TransportOptions
 from streams.transport_schema import BatchSchema, batch_topics
 from streams.transport_tables import NoTables
 
-__all__ = ["TP", "BatchSchema", "BatchTransport", "TransportOptions", "make_app", "release"]
+__all__ = ["TP", "BatchSchema", "BatchTransport", "TransportOptions", "make_app", "release", "stop_app"]
 
 SCHEME = "citywatch"
 
@@ -161,6 +162,20 @@ def make_app(app_id: str, broker: str, *, options: TransportOptions | None = Non
     if options is not None:
         cast(BatchTransport, app.transport).options = options
     return app
+
+
+async def stop_app(app: faust.App, within_s: float) -> bool:
+    """Stop the app; whether it had stopped within ``within_s``. Where it had not, it is told to hurry and left behind.
+
+    Not ``wait_for``: that waits until what it cancels has ended, and Faust goes on stopping where it is cancelled.
+    """
+    stopping = asyncio.ensure_future(app.stop())
+    await asyncio.wait({stopping}, timeout=within_s)
+    if not stopping.done():
+        stopping.cancel()
+        return False
+    stopping.result()
+    return True
 
 
 def addresses(broker: str) -> list[str]:

@@ -24,6 +24,8 @@ from aiokafka.errors import (
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
+from mode.services import Service
+from mode.threads import WorkerThread
 
 from streams.batch import RawBatch
 from streams.errors import Mend
@@ -38,10 +40,22 @@ _WAIT_S = 0.25
 #: How often the group coordinator is asked for errors, and how long it may fail to join.
 _WATCH_S = 0.25
 _GIVE_UP_S = 60.0
+#: While the thread ends, look so often whether it has.
+_ENDED_S = 0.01
+
+
+class _Thread(WorkerThread):
+    """A thread that a process may end without: nothing that must survive is in it."""
+
+    def __init__(self, service: Any, **options: Any) -> None:
+        super().__init__(service, **options)
+        self.daemon = True
 
 
 class BatchConsumerThread(AIOKafkaConsumerThread):
     """aiokafka's consumer behind Faust's, delivering batches."""
+
+    Worker = _Thread
 
     #: A BatchTransport; Faust's own type knows nothing of its hooks.
     transport: Any
@@ -101,6 +115,17 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             else:
                 if self.positioned is not None:
                     failing_since = None
+
+    async def stop(self) -> None:
+        """Stop, and wait until the thread has ended.
+
+        mode's own holds the loop of the main thread until then. But what the thread does last may need that loop (a rebalance
+        that is under way tells it what is revoked): each would wait for the other for ever.
+        """
+        if self._started.is_set():
+            await Service.stop(self)
+            while self._thread is not None and self._thread.is_alive():
+                await asyncio.sleep(_ENDED_S)
 
     async def on_thread_stop(self) -> None:
         for task in self._chores:

@@ -1,4 +1,6 @@
-"""The watchdog: a thread that ends the process when its own heartbeat record stops coming back (D1).
+"""Threads that end the process where it hangs: the watchdog while it works, the deadline while it ends.
+
+The watchdog ends it when its own heartbeat record stops coming back (D1).
 
 Consumers of this family are known to go silent without an error, and an event loop can hang where no exception shows. So the
 event loop writes a heartbeat record every few seconds, saying when its intake last showed life, and this thread, with a
@@ -8,6 +10,7 @@ reader of its own, sees it come back through the broker. Too long without one an
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import threading
@@ -114,3 +117,27 @@ class Watchdog:
             return
         self._last = self._clock()
         self._came_back()
+
+
+class Deadline:
+    """The process ends with ``exit_code()`` at the latest ``within_s`` after :meth:`start`, unless cancelled by then.
+
+    Libraries wait for their threads without end. Whoever is stuck there has nothing to lose: what is checkpointed is safe and
+    the rest is decided again, as after a kill. Where each thread stood is written to standard error, to be reported.
+    """
+
+    def __init__(self, within_s: float, *, end: Callable[[int], None] = os._exit) -> None:
+        self._within_s, self._end = within_s, end
+        self._cancelled = threading.Event()
+
+    def start(self, exit_code: Callable[[], int]) -> None:
+        threading.Thread(target=self._wait, args=(exit_code,), name="deadline", daemon=True).start()
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def _wait(self, exit_code: Callable[[], int]) -> None:
+        if not self._cancelled.wait(self._within_s):
+            faulthandler.dump_traceback(all_threads=True)
+            log.critical("the end hangs since %.0f s: ended by force with exit code %d", self._within_s, exit_code())
+            self._end(exit_code())

@@ -36,13 +36,13 @@ from streams.errors import Mend
 from streams.kafka import LogReader, NotAcknowledged, Producer
 from streams.registry import Registry
 from streams.topics import topic_name
-from streams.transport import BatchSchema, TransportOptions, make_app
+from streams.transport import BatchSchema, TransportOptions, make_app, stop_app
 from topologies.checkpoints import CheckpointStore, Fenced, MemoryStore, RedisStore, TopicStore
 from topologies.crash_points import CrashPoints
 from topologies.health import HealthServer
 from topologies.metrics import Metrics
 from topologies.settings import Settings
-from topologies.watchdog import Heartbeat, Watchdog
+from topologies.watchdog import Deadline, Heartbeat, Watchdog
 from topologies.worker_build import CONSUMED, Builder, stage_of
 from topologies.worker_clock import LogClock, wall_ms
 from topologies.worker_gauges import Gauges
@@ -54,6 +54,8 @@ from topologies.worker_versions import Versions, registry_at
 
 log = logging.getLogger(__name__)
 
+#: The consumer has so long to leave the group, all of the end so long before the process is ended by force.
+_CONSUMER_STOP_S, _END_S = 4.0, 15.0
 #: How long a thread may hold the interpreter while another waits for it.
 SWITCH_S = 0.0005
 EXIT_DONE, EXIT_MEND, EXIT_PROGRAM, EXIT_OUTPUTS, EXIT_FENCED, EXIT_WATCHDOG = 0, 2, 70, 74, 75, 76
@@ -68,10 +70,14 @@ def run_worker(settings: Settings, *, ready: Callable[[int], None] | None = None
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("citywatch.librdkafka").setLevel(logging.ERROR)
     warm(log.info)
-    return asyncio.run(_main(settings, ready))
+    deadline = Deadline(_END_S)
+    try:
+        return asyncio.run(_main(settings, ready, deadline))
+    finally:
+        deadline.cancel()
 
 
-async def _main(settings: Settings, ready: Callable[[int], None] | None) -> int:
+async def _main(settings: Settings, ready: Callable[[int], None] | None, deadline: Deadline) -> int:
     worker = Worker(settings)
     try:
         await worker.start()
@@ -79,6 +85,7 @@ async def _main(settings: Settings, ready: Callable[[int], None] | None) -> int:
             ready(worker.http_port)
         await worker.ended.wait()
     finally:
+        deadline.start(lambda: worker.exit_code)
         await worker.stop()
     if isinstance(worker.failure, Mend):
         raise worker.failure
@@ -361,11 +368,8 @@ class Worker:
     async def stop(self) -> None:
         """Checkpoint, acknowledge, leave the group, close everything; within five seconds."""
         self.ended.set()
-        if self._app is not None and self._app_started:
-            try:
-                await asyncio.wait_for(self._app.stop(), 4.0)
-            except TimeoutError:
-                log.warning("the consumer did not stop in time; what it covers is safe in the checkpoint")
+        if self._app is not None and self._app_started and not await stop_app(self._app, _CONSUMER_STOP_S):
+            log.warning("the consumer did not stop in time; what it covers is safe in the checkpoint")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,9 +1,11 @@
+import threading
+
 import msgspec
 import pytest
 
 from streams.errors import Mend
 from streams.kafka import LogRecord
-from topologies.watchdog import Heartbeat, Watchdog
+from topologies.watchdog import Deadline, Heartbeat, Watchdog
 
 
 class Clock:
@@ -109,3 +111,26 @@ def test_our_heartbeats_tell_the_log_s_time_and_others_do_not():
     dog.look(beat("another"), 5)
     dog.look(beat(), 7)
     assert stamps == [7]
+
+
+def test_whoever_hangs_at_the_end_is_ended_with_the_code_it_would_have_had():
+    ends, ended = [], threading.Event()
+
+    def end(code):
+        ends.append(code)
+        ended.set()
+
+    Deadline(0.0, end=end).start(lambda: 75)
+    assert ended.wait(10) and ends == [75]
+
+
+def test_whoever_has_ended_in_time_is_left_alone():
+    ends = []
+    deadline = Deadline(60.0, end=ends.append)
+    deadline.start(lambda: 75)
+    deadline.cancel()
+    [waiting] = [thread for thread in threading.enumerate() if thread.name == "deadline"] or [None]
+    if waiting is not None:
+        waiting.join(10)
+        assert not waiting.is_alive()
+    assert ends == []
