@@ -25,23 +25,24 @@ _ENOUGH = 2**30
 def one_row(alarm: Alarm, row: int, slot: int, measure: float, ts: int) -> Transition | None:
     """One row of a slot; ``row`` is only what the transition is to call it."""
     ladder, state = alarm.ladder, alarm.state
-    if (not ladder.touches(slot, measure) and not state["busy"][slot]) or measure != measure:
+    if (not ladder.touches(slot, measure) and not alarm.slots["busy"][slot]) or measure != measure:
         return None
-    now = max(ts, int(state["last"][slot]))
-    state["last"][slot] = now
+    own = alarm.row(slot)
+    now = max(ts, int(state["last"][own]))
+    state["last"][own] = now
     reached, left = ladder.judge_row(slot, measure)
-    held, counts = state["held"][slot].tolist(), state["count"][slot].tolist()
+    held, counts = state["held"][own].tolist(), state["count"][own].tolist()
     levels = ladder.level_list
     within, within_since = [0] * len(levels), [_NEVER] * len(levels)
     if not alarm.momentary:
-        within = state["within"][slot].tolist()
+        within = state["within"][own].tolist()
         if held == reached == [count > 0 for count in counts] and not any(within):
             # It stands as it stood: a long silence, or a limit that is passed for hours, comes by here all the time.
-            state["count"][slot] = [min(count, _ENOUGH) + 1 if count else 0 for count in counts]
+            state["count"][own] = [min(count, _ENOUGH) + 1 if count else 0 for count in counts]
             return None
-        within_since = state["within_since"][slot].tolist()
-    sinces = state["since"][slot].tolist()
-    before, raised, worst = int(state["level"][slot]), int(state["raised"][slot]), int(state["worst"][slot])
+        within_since = state["within_since"][own].tolist()
+    sinces = state["since"][own].tolist()
+    before, raised, worst = int(state["level"][own]), int(state["raised"][own]), int(state["worst"][own])
     quiet = alarm.quiet_ms > 0 and raised != _NEVER and now - raised < alarm.quiet_ms and (before == 0 or alarm.momentary)
     met = [False] * len(levels)
     for k, delay in enumerate(alarm.delays):
@@ -60,7 +61,7 @@ def one_row(alarm: Alarm, row: int, slot: int, measure: float, ts: int) -> Trans
         if any(met):
             k = met.index(True)
             found = _told(alarm, row, slot, "raised", levels[k], 0, now, sinces[k], now)
-            state["raised"][slot], state["worst"][slot] = now, levels[k]
+            state["raised"][own], state["worst"][own] = now, levels[k]
     else:
         for k, delay in enumerate(alarm.delays):
             leaves = held[k] and left[k]
@@ -73,28 +74,28 @@ def one_row(alarm: Alarm, row: int, slot: int, measure: float, ts: int) -> Trans
                 within[k] = 0
         new = levels[held.index(True)] if True in held else 0
         if new != before:
-            found = _changed(alarm, row, slot, before, new, now, sinces, within_since)
-        state["held"][slot], state["within"][slot] = held, within
-        state["within_since"][slot] = [at if count > 0 else _NEVER for at, count in zip(within_since, within, strict=True)]
-    state["count"][slot] = counts
+            found = _changed(alarm, row, slot, own, before, new, now, sinces, within_since)
+        state["held"][own], state["within"][own] = held, within
+        state["within_since"][own] = [at if count > 0 else _NEVER for at, count in zip(within_since, within, strict=True)]
+    state["count"][own] = counts
     waits = [one or count > 0 for one, count in zip(held, counts, strict=True)]
-    state["since"][slot] = [at if wait else _NEVER for at, wait in zip(sinces, waits, strict=True)]
-    state["busy"][slot] = any(waits)
+    state["since"][own] = [at if wait else _NEVER for at, wait in zip(sinces, waits, strict=True)]
+    alarm.slots["busy"][slot] = any(waits)
     return found
 
 
 def _changed(
-    alarm: Alarm, row: int, slot: int, before: int, new: int, now: int, sinces: list[int], within_since: list[int]
+    alarm: Alarm, row: int, slot: int, own: int, before: int, new: int, now: int, sinces: list[int], within_since: list[int]
 ) -> Transition:
     state = alarm.state
     phase: Phase = "raised" if not before else "updated" if new else "cleared"
     if phase == "raised":
-        state["raised"][slot], state["worst"][slot] = now, new
-    state["worst"][slot] = min(int(state["worst"][slot]), new or before)
+        state["raised"][own], state["worst"][own] = now, new
+    state["worst"][own] = min(int(state["worst"][own]), new or before)
     named = new or before
     first = (sinces if new else within_since)[alarm.ladder.level_list.index(named)]
-    state["level"][slot] = new
-    return _told(alarm, row, slot, phase, named, before, int(state["raised"][slot]), first, now)
+    state["level"][own] = new
+    return _told(alarm, row, slot, phase, named, before, int(state["raised"][own]), first, now)
 
 
 def _told(

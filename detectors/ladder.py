@@ -70,11 +70,23 @@ class Ladder:
     def grow(self, size: int) -> None:
         """Bounds of the new slots up to ``size`` are taken from ``series``."""
         raises, clears = self._blank
+        if self._fixed:
+            self._alike(size)
+            return
         self._raise, self._clear = grown(self._raise, size, raises), grown(self._clear, size, clears)
         self._mildest = grown(self._mildest, size, _mildest(raises))
         if size > self._size:
             first, self._size = self._size, size
             self.changed(range(first, size))
+
+    def _alike(self, size: int) -> None:
+        """One row that all slots share: of a large city its repetitions would weigh more than what is learned."""
+        if size > self._size:
+            self._size = size + size // 8
+            wide = self._size, len(self.rungs)
+            raises, clears = self._blank
+            self._raise, self._clear = np.broadcast_to(raises, wide), np.broadcast_to(clears, wide)
+            self._mildest = np.broadcast_to(_mildest(raises), wide[:1])
 
     def changed(self, slots: Sequence[int] | range) -> None:
         if self._fixed:

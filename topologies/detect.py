@@ -34,7 +34,7 @@ from topologies.stream_runner import runner_of
 from topologies.told import Told
 from topologies.watched import Watched
 
-FORMAT = 2
+FORMAT = 3
 #: Signals and controls of a switch stand behind everything else of their place in the log.
 _SWITCH_N = 1_000_000
 _SWITCH_STEP = 10_000

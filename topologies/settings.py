@@ -26,7 +26,7 @@ ELSEWHERE = frozenset({"CITYWATCH_SETTINGS", "CITYWATCH_CRASH_AT", "CITYWATCH_TR
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 #: The one before ``topologies.checkpoints.FORMAT``, and that one: in figures, for commands that open no store load none.
-CheckpointFormat = Annotated[int, Meta(ge=1, le=2)]
+CheckpointFormat = Annotated[int, Meta(ge=2, le=3)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
@@ -56,7 +56,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     checkpoint_store: Literal["redis", "topic", "memory"] = "redis"
     #: Format of the checkpoints that are written: this version's, or the one before it while workers of the version before
     #: share the group (operating.md, Upgrading). Either is read.
-    checkpoint_format: CheckpointFormat = 2
+    checkpoint_format: CheckpointFormat = 3
     #: Time between checkpoints, but for a backlog (unacknowledged_records): what a crashed worker re-decides at most.
     checkpoint_every_s: Positive = 5.0
     #: Records of one partition that wait for a checkpoint: at half of them one is written before its time, beyond them intake

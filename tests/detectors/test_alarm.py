@@ -233,6 +233,17 @@ def test_forgetting_a_slot_ends_its_alarm_without_a_word() -> None:
     assert (alarm.level(0), step(alarm, 5, 1)) == (0, [])
 
 
+def test_a_slot_that_never_reached_a_rung_has_no_row_and_a_forgotten_one_s_is_given_out_again() -> None:
+    alarm = fresh([Rung(3, 20.0)])
+    step(alarm, 5, 0, slot=0)
+    step(alarm, 25, 0, slot=1)
+    assert (alarm.state.size, alarm.snapshot()["slot"].tolist()) == (1, [1])
+    alarm.forget(np.array([1]))
+    assert alarm.snapshot()["slot"].tolist() == []
+    assert [one.phase for one in step(alarm, 25, 3, slot=2)] == ["raised"]
+    assert (alarm.state.size, alarm.snapshot()["slot"].tolist(), alarm.level(1), alarm.level(2)) == (1, [2], 0, 3)
+
+
 def test_active_names_the_raised_slots() -> None:
     alarm = fresh([Rung(3, 20.0)])
     step(alarm, 25, 0, slot=2)

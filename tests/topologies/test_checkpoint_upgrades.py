@@ -14,6 +14,7 @@ from tests.topologies.checkpoints_of_before.make import DETECT, INCIDENT, SETTIN
 from tests.topologies.store_promises import checkpoint
 from tests.topologies.test_checkpoints import same
 from topologies.checkpoints import FORMAT, Checkpoint, MemoryStore, decode, encode, format_of, upgrades
+from topologies.checkpoints.format import writer
 from topologies.checkpoints.upgrades import OLDEST, STEPS
 from topologies.detect import DetectStage
 from topologies.incident import IncidentStage
@@ -28,14 +29,14 @@ class Kept:
 
     def __init__(self, number: int) -> None:
         self.folder = BEFORE / str(number)
-        self.rules = RuleBook.from_bytes(self._read("rules"))
-        self.registry = Registry.from_assets(msgspec.json.decode(self._read("registry"), type=list[Asset]), 1)
+        self.rules = RuleBook.from_bytes(self.read("rules"))
+        self.registry = Registry.from_assets(msgspec.json.decode(self.read("registry"), type=list[Asset]), 1)
 
-    def _read(self, name: str) -> bytes:
+    def read(self, name: str) -> bytes:
         return gzip.decompress((self.folder / f"{name}.gz").read_bytes())
 
     def checkpoint(self, stage: str) -> Checkpoint:
-        value = self._read(stage)
+        value = self.read(stage)
         assert format_of(value) == int(self.folder.name)
         return decode(value)
 
@@ -82,7 +83,24 @@ def test_what_is_written_for_the_version_before_is_its_format():
     value = encode(checkpoint(mark=9, state={"a": 1}), FORMAT - 1)
     assert format_of(value) == FORMAT - 1
     back = decode(value)
-    assert (back.mark, back.state, back.written_by) == (9, {"a": 1}, "format 1")
+    assert (back.mark, back.state, back.written_by) == (9, {"a": 1}, writer())
+
+
+def test_the_first_format_does_not_say_who_wrote():
+    assert decode(encode(checkpoint(), 1)).written_by == "format 1"
+
+
+@pytest.mark.parametrize("stage", ["detect", "incident"])
+def test_what_was_read_is_written_back_as_it_was(kept, stage):
+    number = int(kept.folder.name)
+    assert encode(kept.checkpoint(stage), number) == kept.read(stage)
+
+
+def test_alarms_are_only_kept_for_slots_that_reached_a_rung(kept):
+    saved = kept.checkpoint("detect").state["rules"].values()
+    few = [len(rule["alarm"]["slot"]) for rule in saved]
+    assert 0 < sum(few) < sum(rule["alarm"]["size"] for rule in saved) / 10
+    assert all((rule["alarm"]["last"] > 0).all() for rule in saved)
 
 
 def test_this_version_says_who_wrote():

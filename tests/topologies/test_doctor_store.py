@@ -5,6 +5,7 @@ import pytest
 from topologies import doctor
 from topologies.checkpoints import FORMAT, Checkpoint, CheckpointStore, MemoryStore, ShardKey, StoreAway, encode
 from topologies.checkpoints.format import writer
+from topologies.checkpoints.upgrades import OLDEST
 from topologies.settings import Settings
 
 
@@ -53,8 +54,8 @@ def held(store: MemoryStore, partition: int, number: int = FORMAT) -> None:
 def test_the_doctor_says_who_wrote_the_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore()
     held(store, 0)
-    held(store, 1, FORMAT - 1)
-    held(store, 2, FORMAT - 1)
+    held(store, 1, OLDEST)
+    held(store, 2, OLDEST)
     ((state, text),) = opened(monkeypatch, store)
     assert state == "ok" and f"checkpoints of 3 shards, written by {writer()} (1), format 1 (2)" in text
     assert text.endswith(f"workers here write format {FORMAT}")

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 Tree = dict[str, Any]
 
 
@@ -32,11 +34,52 @@ def _without_writer(tree: Tree) -> Tree:
     return {name: value for name, value in tree.items() if name != "written_by"}
 
 
+_NEVER = np.iinfo(np.int64).min
+#: Columns of an alarm up to format 2, and what stood in them where no rung was ever reached.
+_ALARM = {"level": 0, "worst": 0, "busy": False, "last": _NEVER, "raised": _NEVER}
+_ALARM |= {"held": False, "count": 0, "since": _NEVER, "within": 0, "within_since": _NEVER}
+
+
+def _alarms_by_slot(tree: Tree) -> Tree:
+    """An alarm had a row for every slot of its rule; it has one for those that ever reached a rung, and says which."""
+
+    def few(alarm: Tree) -> Tree:  # whether it is busy stands with the slots now, and so in front
+        slot = np.flatnonzero(alarm["last"] != _NEVER).astype(np.int32)
+        some = {name: alarm[name][slot] for name in sorted(_ALARM, key=lambda name: name != "busy")}
+        return {"size": len(alarm["last"]), "slot": slot, **some}
+
+    return _with_alarms(tree, 3, few)
+
+
+def _alarms_of_all(tree: Tree) -> Tree:
+    def all_slots(alarm: Tree) -> Tree:
+        found = {}
+        for name, blank in _ALARM.items():
+            some = alarm[name]
+            found[name] = np.full((alarm["size"], *some.shape[1:]), blank, dtype=some.dtype)
+            found[name][alarm["slot"]] = some
+        return found
+
+    return _with_alarms(tree, 2, all_slots)
+
+
+def _with_alarms(tree: Tree, number: int, change: Callable[[Tree], Tree]) -> Tree:
+    """The tree with the alarms of a detect stage changed; its state has the format ``number`` then."""
+    if tree.get("key", ("",))[0] != "detect" or "rules" not in tree["state"]:
+        return tree
+    rules = {key: {**rule, "alarm": change(rule["alarm"])} for key, rule in tree["state"]["rules"].items()}
+    return {**tree, "state": {**tree["state"], "format": number, "rules": rules}}
+
+
 #: 2: the bytes carry a checksum (format.py), and the checkpoint says which version wrote it.
-STEPS: dict[int, Step] = {2: Step(_knows_its_writer, _without_writer)}
+#: 3: an alarm is kept for the slots that ever reached a rung, not for all.
+STEPS: dict[int, Step] = {
+    2: Step(_knows_its_writer, _without_writer),
+    3: Step(_alarms_by_slot, _alarms_of_all),
+}
 
 #: Raised with every change that an older reader could misread.
-FORMAT = 2
+FORMAT = 3
 #: Read since. What is older was never released.
 OLDEST = 1
 #: From this number on the body stands behind its checksum.
