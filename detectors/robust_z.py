@@ -23,7 +23,8 @@ import numpy as np
 from msgspec import Meta
 
 from detectors import robust_z_kernel as kernel
-from detectors.base import Columns, Detector, Measures, Params, Series, register
+from detectors.base import Detector, Measures, Params, Series, register
+from detectors.slot_records import SlotRecords
 from detectors.small import bounded
 from streams import compiled
 from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
@@ -58,6 +59,7 @@ class RobustZ(Detector[RobustZParams]):
     Params: ClassVar[type[Params]] = RobustZParams
     repeats: ClassVar[bool] = True
     compiled: ClassVar[bool] = True
+    state: SlotRecords
 
     def __init__(self, params: RobustZParams, series: Sequence[Series]) -> None:
         super().__init__(params, series)
@@ -73,7 +75,7 @@ class RobustZ(Detector[RobustZParams]):
             params.season == "day",
         )
 
-    def columns(self) -> Columns:
+    def columns(self) -> SlotRecords:
         kinds: dict[str, tuple[object, object] | tuple[object, object, tuple[int, ...]]] = {
             "centre": (np.float64, 0.0),
             "scale": (np.float64, 0.0),
@@ -87,7 +89,7 @@ class RobustZ(Detector[RobustZParams]):
         if self.params.season == "day":
             kinds["profile"] = (np.float64, 0.0, (24,))
             kinds["hours"] = (np.uint16, 0, (24,))
-        return Columns(**kinds)
+        return SlotRecords(**kinds)
 
     def measure(self, batch: Batch) -> Measures:
         column = batch.columns.get(self.params.column)
@@ -107,8 +109,9 @@ class RobustZ(Detector[RobustZParams]):
         """(measure, expected, score) of rows of any slots in the order of the log: shape (3, rows)."""
         told = np.empty((3, len(batch)))
         if compiled.AVAILABLE:
-            held = (*self.state.all(), *_NO_PROFILE)[:10]
-            kernel.rows(*self._fixed, good, batch.slot, batch.ts, column, told, *held)
+            state = self.state
+            daily = (state["profile"], state["hours"]) if self.params.season == "day" else _NO_PROFILE
+            kernel.rows(*self._fixed, good, batch.slot, batch.ts, column, told, state.near(batch.slot), *daily)
             return told
         told.fill(np.nan)
         known = np.flatnonzero(np.abs(column) < kernel.LARGEST)

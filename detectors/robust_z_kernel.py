@@ -7,6 +7,7 @@ scores and state. A series may occur any number of times in a batch: each row fi
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from streams.batch import Float64, Int32, Int64
 from streams.compiled import compiled
@@ -41,35 +42,29 @@ def rows(
     ts: Int64,
     values: Float64,
     told: Float64,
-    centres: Float64,
-    scales: Float64,
-    tails: Float64,
-    steps: Float64,
-    lasts: Float64,
-    counts: Int32,
-    runs: Int32,
-    regimes: Float64,
+    records: Any,
     profiles: Float64,
     hours: Int32,
 ) -> None:
     """Write (measure, expected, score) of each row into ``told``, shape (3, rows), and move the state along.
 
-    ``side``: 0 both, 1 above, −1 below. ``good``: rows known to be good, learned however far away they are. The columns of
-    the state come last; ``profiles`` and ``hours``, shape (slots, 24), are looked at only where ``daily``.
+    ``side``: 0 both, 1 above, −1 below. ``good``: rows known to be good, learned however far away they are. ``records``:
+    the state, one a slot; its ``profiles`` and ``hours``, shape (slots, 24), are looked at only where ``daily``.
     """
     for i in range(len(slot)):
         s, x = slot[i], values[i]
+        held = records[s]
         if not abs(x) < LARGEST:
             told[0, i] = told[1, i] = told[2, i] = math.nan
             continue
-        count, centre, step = counts[s], centres[s], steps[s]
+        count, centre, step = held.rows, held.centre, held.step
         hour = (ts[i] // HOUR_MS) % 24 if daily else 0
         expected = centre + profiles[s, hour] if daily else centre
         away = x - expected
         size = abs(away)
         digits = abs(centre) * 1e-12
-        scale = max(scales[s], step * 0.5, floor, digits)
-        wide = max(scale, tails[s] / TAIL_SCALES)
+        scale = max(held.scale, step * 0.5, floor, digits)
+        wide = max(scale, held.tail / TAIL_SCALES)
         z = min(size / wide, MOST) if wide > max(digits * 1.01, 1e-300) else 0.0
         warm = count >= warmup
         beyond = warm and z > freeze and not good
@@ -83,30 +78,30 @@ def rows(
         told[2, i] = 0.0 if side != 0 and score < 0 else score
 
         if beyond:
-            run = runs[s] + 1
-            mean = regimes[s] if run > 1 else 0.0
+            run = held.beyond + 1
+            mean = held.regime if run > 1 else 0.0
             mean += (away - mean) / run
-            runs[s], regimes[s] = run, mean
+            held.beyond, held.regime = run, mean
             if run >= adopt_after:
-                centres[s], lasts[s], runs[s], regimes[s] = centre + mean, x, 0, 0.0
+                held.centre, held.last, held.beyond, held.regime = centre + mean, x, 0, 0.0
             continue
-        if runs[s] > 0:
-            runs[s], regimes[s] = 0, 0.0
+        if held.beyond > 0:
+            held.beyond, held.regime = 0, 0.0
         rate = 1.0 / min(count + 1.0, memory)
         limit = clip * scale if count >= FIRST_ROWS and scale > 0 else math.inf
         clipped = min(max(away, -limit), limit)
-        centres[s] = centre + rate * clipped
+        held.centre = centre + rate * clipped
         if count > 0:
-            scales[s] += rate * (min(size, limit) - scales[s])
+            held.scale += rate * (min(size, limit) - held.scale)
         if count >= FIRST_ROWS:
-            tail = max(tails[s], scales[s])
-            tails[s] = tail * (1 + TAIL_STEP if size > tail else 1 - TAIL_STEP / 99)
-        moved = abs(x - lasts[s])
+            tail = max(held.tail, held.scale)
+            held.tail = tail * (1 + TAIL_STEP if size > tail else 1 - TAIL_STEP / 99)
+        moved = abs(x - held.last)
         if moved > 0:  # and so not the first row, whose last is NaN
             follows = max(rate, 0.01) * (min(moved, 2 * step + floor) - step) if step > 0 else moved - step
-            steps[s] = step + follows
-        lasts[s] = x
-        counts[s] = min(count, 2**30) + 1
+            held.step = step + follows
+        held.last = x
+        held.rows = min(count, 2**30) + 1
         if daily:
             seen = hours[s, hour]
             profiles[s, hour] += 1.0 / min(seen + 2.0, PROFILE_ROWS) * clipped

@@ -27,6 +27,7 @@ from detectors import silence_kernel as kernel
 from detectors.base import Columns, Detector, Measures, Params, Series, Snapshot, register
 from detectors.neighbours import Gateways, Neighbours, whose
 from detectors.silence_kernel import FOREVER, MEDIAN_STEP, NEVER, UNKNOWN
+from detectors.slot_records import SlotRecords
 from streams import compiled
 from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds
 
@@ -66,6 +67,7 @@ class Silence(Detector[SilenceParams]):
     compiled: ClassVar[bool] = True
     #: 2: rows long on their way no longer end a silence. 3: rows of a device under maintenance do.
     revision: ClassVar[int] = 3
+    state: SlotRecords
 
     def __init__(self, params: SilenceParams, series: Sequence[Series]) -> None:
         super().__init__(params, series)
@@ -82,8 +84,8 @@ class Silence(Detector[SilenceParams]):
         #: What :func:`detectors.silence_kernel.rows` takes first, in its order and of its types.
         self._fixed = (bool(params.learn), int(params.learn_rows), float(params.factor))
 
-    def columns(self) -> Columns:
-        return Columns(
+    def columns(self) -> SlotRecords:
+        return SlotRecords(
             last=(np.int64, NEVER),
             next=(np.int64, FOREVER),
             after=(np.int64, 0),
@@ -141,7 +143,7 @@ class Silence(Detector[SilenceParams]):
         measure = np.empty(len(batch))
         if compiled.AVAILABLE:
             named = self._facts["named"]
-            earliest = kernel.rows(*self._fixed, slot, ts, arrival, late, measure, named, *self.state.all())
+            earliest = kernel.rows(*self._fixed, slot, ts, arrival, late, measure, named, self.state.near(slot))
             self._due = min(self._due, earliest)
         else:
             for some in rounds(slot):

@@ -6,6 +6,7 @@ Its ticks and what follows from the registry stay in Python.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -31,46 +32,39 @@ def rows(
     late: Bool,
     measure: Float64,
     named: Bool,
-    lasts: Int64,
-    nexts: Int64,
-    afters: Int64,
-    waits: Bool,
-    spokes: Int64,
-    ages: Int64,
-    everys: Int64,
-    intervals: Float64,
-    counts: Int32,
+    records: Any,
 ) -> int:
     """Hear the rows, write 0 or NaN into ``measure``, and return the earliest time (ms) at which one of their slots is due.
 
-    ``named``: of which slots the registry says how long they may be silent. Behind it the columns of the state.
+    ``named``: of which slots the registry says how long they may be silent. ``records``: the state, one a slot.
     """
     earliest = FOREVER
     for i in range(len(slot)):
         s, came = slot[i], arrival[i]
+        held = records[s]
         age = max(came - ts[i], 0)
-        tells = age <= (afters[s] if afters[s] > 0 else UNKNOWN) + ages[s]
+        tells = age <= (held.after if held.after > 0 else UNKNOWN) + held.age
         if not late[i]:
-            ages[s] = age
-        spokes[s] = max(spokes[s], min(ts[i], came))
+            held.age = age
+        held.spoke = max(held.spoke, min(ts[i], came))
         if not tells:
             measure[i] = math.nan
             continue
         measure[i] = 0.0
-        last = max(lasts[s], came)
+        last = max(held.last, came)
         if learn:
             # An interval of 0 (an array, or one poll of many readings) is no interval.
-            gap = 0.0 if lasts[s] == NEVER else (last - lasts[s]) / 1000.0
+            gap = 0.0 if held.last == NEVER else (last - held.last) / 1000.0
             if gap > 0:
-                usual = intervals[s]
+                usual = held.interval
                 step = 1 + MEDIAN_STEP if gap > usual else 1 / (1 + MEDIAN_STEP)
-                intervals[s] = gap if math.isnan(usual) else usual * step
-                counts[s] = min(counts[s], 2**30) + 1
+                held.interval = gap if math.isnan(usual) else usual * step
+                held.rows = min(held.rows, 2**30) + 1
             if not named[s]:
-                interval = intervals[s] if counts[s] >= learn_rows else 0.0
-                afters[s] = int(np.rint(min(interval, 1e9) * factor * 1000.0))
-        lasts[s] = last
-        nexts[s] = last + afters[s] if afters[s] > 0 else FOREVER
-        waits[s] = False
-        earliest = min(earliest, nexts[s])
+                interval = held.interval if held.rows >= learn_rows else 0.0
+                held.after = int(np.rint(min(interval, 1e9) * factor * 1000.0))
+        held.last = last
+        held.next = last + held.after if held.after > 0 else FOREVER
+        held.waits = False
+        earliest = min(earliest, held.next)
     return earliest

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Columns
+from streams.batch import Int32
+from streams.slot_memory import fetch, padded, room
 
 
 class SlotRecords(Columns):
@@ -30,7 +32,7 @@ class SlotRecords(Columns):
         columns = [(name, array.dtype, array.shape[1:]) for name, array in self._arrays.items()]
         # The widest numbers first: aligned, and without gaps.
         columns.sort(key=lambda column: -column[1].itemsize)
-        self._dtype = np.dtype(columns, align=True)
+        self._dtype = _padded(np.dtype(columns, align=True))
         #: One record, of a slot nothing is known of; shape (1,).
         self.blank: NDArray[Any] = np.empty(1, self._dtype)
         for name, kind in kinds.items():
@@ -38,12 +40,17 @@ class SlotRecords(Columns):
         self._join()
 
     def _join(self) -> None:
-        records = np.empty(min(map(len, self._arrays.values())), self._dtype)
+        records = room((min(map(len, self._arrays.values())),), self._dtype)
         for name, array in self._arrays.items():
             records[name] = array
             self._arrays[name] = records[name]
         #: One record a slot; another array after the state has grown or was restored.
         self.records: NDArray[Any] = records
+
+    def near(self, slot: Int32) -> NDArray[Any]:
+        """The records, for a compiled loop over these slots."""
+        fetch(self.records, slot)
+        return self.records
 
     def grow(self, size: int) -> None:
         super().grow(size)
@@ -53,3 +60,12 @@ class SlotRecords(Columns):
     def restore(self, saved: Mapping[str, Any]) -> None:
         super().restore(saved)
         self._join()
+
+
+def _padded(kind: np.dtype[Any]) -> np.dtype[Any]:
+    """The same fields at the same places, and no record in more lines of the cache than it fills."""
+    fields = {name: (field[0], field[1]) for name, field in (kind.fields or {}).items()}
+    layout: Any = {"names": list(fields), "itemsize": padded(kind.itemsize)}
+    layout["formats"], layout["offsets"] = zip(*fields.values(), strict=True)
+    found: np.dtype[Any] = np.dtype(layout)
+    return found

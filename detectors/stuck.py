@@ -20,7 +20,8 @@ import numpy as np
 from msgspec import Meta
 
 from detectors import stuck_kernel as kernel
-from detectors.base import Columns, Detector, Measures, Params, Series, register
+from detectors.base import Detector, Measures, Params, Series, register
+from detectors.slot_records import SlotRecords
 from detectors.small import beside
 from streams import compiled
 from streams.batch import Batch, Float64, Int32, Int64, rounds
@@ -52,6 +53,7 @@ class Stuck(Detector[StuckParams]):
     Params: ClassVar[type[Params]] = StuckParams
     repeats: ClassVar[bool] = True
     compiled: ClassVar[bool] = True
+    state: SlotRecords
 
     def __init__(self, params: StuckParams, series: Sequence[Series]) -> None:
         super().__init__(params, series)
@@ -64,7 +66,7 @@ class Stuck(Detector[StuckParams]):
             np.array(params.ignore_values, dtype=np.float64),
         )
 
-    def columns(self) -> Columns:
+    def columns(self) -> SlotRecords:
         kinds: dict[str, tuple[object, object]] = {
             "rest": (np.float64, np.nan),
             "since": (np.int64, 0),
@@ -72,7 +74,7 @@ class Stuck(Detector[StuckParams]):
         }
         if self.params.unit == "times":
             kinds |= {"longest": (np.float64, 0.0), "moves": (np.int32, 0)}
-        return Columns(**kinds)
+        return SlotRecords(**kinds)
 
     def measure(self, batch: Batch) -> Measures:
         value = batch.columns.get("value")
@@ -81,8 +83,9 @@ class Stuck(Detector[StuckParams]):
             return Measures(np.full(n, np.nan))
         told = np.empty((4, n))
         if compiled.AVAILABLE:
-            held = (*self.state.all(), *_NO_HISTORY)[:5]
-            kernel.rows(*self._fixed, batch.slot, batch.ts, value, told, *held)
+            state = self.state
+            history = (state["longest"], state["moves"]) if self.params.unit == "times" else _NO_HISTORY
+            kernel.rows(*self._fixed, batch.slot, batch.ts, value, told, state.near(batch.slot), *history)
         else:
             told.fill(np.nan)
             known = np.flatnonzero(np.isfinite(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from streams.batch import Float64, Int32, Int64
 from streams.compiled import compiled
@@ -24,30 +25,30 @@ def rows(
     ts: Int64,
     values: Float64,
     told: Float64,
-    rests: Float64,
-    sinces: Int64,
-    counts: Int32,
+    records: Any,
     longests: Float64,
     moves: Int32,
 ) -> None:
     """Write (measure, rows of the rest, its seconds, the longest one before) into ``told``, shape (4, rows); NaN where there
-    is none. ``truths`` are the values that may rest. The state's columns come last, the two after ``counts`` for ``TIMES``.
+    is none. ``truths`` are the values that may rest. ``records``: the state, one a slot, of which ``longests`` and ``moves``
+    are looked at only for ``TIMES``.
     """
     for i in range(len(slot)):
         s, x = slot[i], values[i]
+        held = records[s]
         if not math.isfinite(x):
             told[0, i] = told[1, i] = told[2, i] = told[3, i] = math.nan
             continue
-        before, count = counts[s], 1
-        if abs(x - rests[s]) <= eps:
+        before, count = held.rows, 1
+        if abs(x - held.rest) <= eps:
             count = min(before, 2**30) + 1
         else:
-            rests[s], sinces[s] = x, ts[i]
+            held.rest, held.since = x, ts[i]
         for truth in truths:
             if x == truth:
-                rests[s], count = math.nan, 0
-        counts[s] = count
-        seconds = (ts[i] - sinces[s]) / 1000.0
+                held.rest, count = math.nan, 0
+        held.rows = count
+        seconds = (ts[i] - held.since) / 1000.0
         longest = math.nan
         if unit == TIMES:
             if count <= 1 and before > 0:

@@ -91,7 +91,7 @@ class Unusual(Detector[UnusualParams]):
         # Copies: what is read-only, or strided, would be another type, and compiled once more.
         slot, ts, value = np.array(batch.slot, np.int32), np.array(batch.ts, np.int64), np.array(column, np.float64)
         room = Told.room(len(slot))
-        by_rows(self.state.records, self.state.blank, slot, ts, value, good, *room, *self._fixed)
+        by_rows(self.state.near(slot), self.state.blank, slot, ts, value, good, *room, *self._fixed)
         return Told.of(*room)
 
     def _round(self, told: Told, rows: Int64, batch: Batch, column: Float64, good: bool) -> None:

@@ -17,12 +17,20 @@ from detectors.base import Series, registered
 from detectors.ladder import first_stirring
 from streams.batch import Batch
 from streams.compiled import AVAILABLE
+from streams.gate import GateSettings
+from streams.gate_kernel import warm as warm_gate
+from streams.gate_units import warm as warm_units
 from streams.record_batch_kernel import warm as warm_record_batch
 from streams.scan import warm as warm_scan
+from streams.slot_memory import warm as warm_memory
 from streams.spellings import warm as warm_spellings
 
-#: Parameters without a default, by detector.
-GIVEN: dict[str, dict[str, Any]] = {"rate_of_change": {"window_s": 3600.0}}
+#: Parameters without a default, by detector, and those under which its state is another one.
+GIVEN: dict[str, list[dict[str, Any]]] = {
+    "rate_of_change": [{"window_s": 3600.0}],
+    "robust_z": [{}, {"season": "day"}],
+    "stuck": [{}, {"unit": "times"}],
+}
 
 
 #: Reading the cache takes less; who waits longer is told why.
@@ -49,10 +57,15 @@ def _warm() -> list[str]:
     names = sorted(name for name, kind in registered().items() if kind.compiled)
     for name in names:
         kind = registered()[name]
-        detector = kind(kind.Params(**GIVEN.get(name, {})), [Series("warm")])
-        detector.grow(1)
-        detector.measure(_reading())
-    first_stirring(1.0, np.zeros(1), np.zeros(1, np.bool_), np.zeros(1, np.int32), np.zeros(1))
+        for given in GIVEN.get(name, [{}]):
+            detector = kind(kind.Params(**given), [Series("warm")])
+            detector.grow(1)
+            detector.measure(_reading())
+    for mildest in (np.zeros(1), np.broadcast_to(0.0, (1,))):
+        first_stirring(1.0, mildest, np.zeros(1, np.bool_), np.zeros(1, np.int32), np.zeros(1))
+    warm_gate(GateSettings().remember_rows)
+    warm_memory()
+    warm_units()
     warm_record_batch()
     warm_spellings(warm_scan())
     return names

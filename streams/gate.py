@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from streams.batch import Batch, Float64, Int32, Int64, Picked, RawBatch
 from streams.codec import Decoded
 from streams.gate_checks import CODE, REASONS, Codes, check_place, check_quality, check_time, columns_of, detail
-from streams.gate_memory import DUPLICATE, JUMP, LATE, IdMemory, SeriesMemory, TrackMemory, Verdicts
+from streams.gate_kernel import DUPLICATE, JUMP, LATE, Verdicts
+from streams.gate_memory import IdMemory, SeriesMemory, TrackMemory
 from streams.gate_units import SensorFacts
 from streams.records import Quarantined
 from streams.registry import Registry

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streams import compiled
+from streams import gate_kernel as kernel
 from streams.batch import Bool, Float64, Int32, Int64
 from streams.event_time import NEVER
+from streams.gate_kernel import ACCEPTED, DUPLICATE, JUMP, LATE, Verdicts
 from streams.geography import METRES_PER_DEGREE, haversine_m
 from streams.series import grown
+from streams.slot_memory import fetch
 
-ACCEPTED, DUPLICATE, LATE, JUMP = 0, 1, 2, 3
-Verdicts = NDArray[np.int8]
 _KMH_PER_M_MS = 3600.0
 #: What rounding can make of a distance that is just within reach.
 _ROUNDING = 1 + 1e-6
@@ -45,33 +47,31 @@ class SeriesMemory:
 
     def __init__(self, depth: int, *, by_value: bool = True) -> None:
         self.depth, self.by_value = depth, by_value
-        self.newest: Int64 = np.zeros(0, dtype=np.int64)
-        self.ring_ts: Int64 = np.zeros((0, depth), dtype=np.int64)
-        self.ring_value: Float64 = np.zeros((0, depth))
-        self.pushed: Int64 = np.zeros(0, dtype=np.int64)
+        self._take(kernel.blank(depth)[:0])
+        #: Of whoever looks for slots that occur twice; what it holds means nothing.
+        self._seen: Int64 = np.zeros(0, dtype=np.int64)
+
+    def _take(self, records: kernel.Remembered) -> None:
+        """One record a slot; everything but the compiled loop sees its columns."""
+        self.records = records
+        self.newest: Int64 = records["newest"]
+        self.pushed: Int64 = records["pushed"]
+        self.ring_ts: Int64 = records["ring_ts"]
+        self.ring_value: Float64 = records["ring_value"]
 
     def grow(self, size: int) -> None:
-        if size <= len(self.newest):
-            return
-        self.newest = grown(self.newest, size, NEVER)
-        self.ring_ts = grown(self.ring_ts, size, NEVER)
-        self.ring_value = grown(self.ring_value, size, np.nan)
-        self.pushed = grown(self.pushed, size, 0)
+        if size > len(self.records):
+            self._take(grown(self.records, size, kernel.blank(self.depth)))
 
     def forget(self, slots: Any) -> None:
-        self.newest[slots] = NEVER
-        self.ring_ts[slots] = NEVER
-        self.ring_value[slots] = np.nan
-        self.pushed[slots] = 0
+        self.records[slots] = kernel.blank(self.depth)
 
     def judge(self, slot: Int32, ts: Int64, value: Float64) -> Verdicts:
         """ACCEPTED, DUPLICATE or LATE per row, in row order; all but duplicates are remembered."""
         verdicts = np.zeros(len(slot), dtype=np.int8)
-        if self._once(slot) and np.count_nonzero(ts > self.newest[slot]) == len(slot):
-            place = self.pushed[slot] % self.depth
-            self.ring_ts[slot, place], self.ring_value[slot, place] = ts, value
-            self.pushed[slot] += 1
-            self.newest[slot] = ts
+        if compiled.AVAILABLE and self.by_value:
+            fetch(self.records, slot)
+            kernel.judge(self.records, self.depth, slot, ts, value, verdicts)
             return verdicts
         order = np.argsort(slot, kind="stable")
         forward, first = self._forward(slot[order], ts[order])
@@ -90,9 +90,10 @@ class SeriesMemory:
     def _once(self, slot: Int32) -> bool:
         """Whether no slot occurs twice: quicker to see than to sort."""
         rows = np.arange(len(slot))
-        last = np.empty(len(self.newest), dtype=np.int64)
-        last[slot] = rows
-        return int(np.count_nonzero(last[slot] == rows)) == len(rows)
+        if len(self._seen) < len(self.newest):
+            self._seen = np.zeros(len(self.newest), dtype=np.int64)
+        self._seen[slot] = rows
+        return int(np.count_nonzero(self._seen[slot] == rows)) == len(rows)
 
     def _forward(self, slot: Int32, ts: Int64) -> tuple[Bool, Bool]:
         """Per row (sorted by slot): newer than the one before it in its series; first of its series."""
@@ -136,11 +137,11 @@ class SeriesMemory:
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """A ring of another depth than the settings' stays as deep as it was: what is remembered must not be lost."""
-        self.newest = np.array(saved["newest"], dtype=np.int64)
-        self.ring_ts = np.array(saved["ring_ts"], dtype=np.int64)
-        self.ring_value = np.array(saved["ring_value"], dtype=np.float64)
-        self.depth = self.ring_ts.shape[1]
-        self.pushed = np.array(saved["pushed"], dtype=np.int64)
+        self.depth = np.asarray(saved["ring_ts"]).shape[1]
+        records = np.repeat(kernel.blank(self.depth), len(saved["newest"]))
+        for name in ("newest", "pushed", "ring_ts", "ring_value"):
+            records[name] = saved[name]
+        self._take(records)
 
 
 class TrackMemory(SeriesMemory):

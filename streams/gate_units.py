@@ -6,19 +6,26 @@ Facts hold for a time (D14), so a slot's are kept with their validity and asked 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streams.batch import Float64, Int32, Int64
+from streams.batch import Bool, Float64, Int32, Int64
+from streams.compiled import compiled
 from streams.event_time import NEVER
 from streams.gate_checks import CODE, Codes, mark
 from streams.records import Reading
 from streams.registry import Registry
 from streams.row_fields import RowFields
 from streams.series import grown
+from streams.slot_memory import fetch
 from streams.units import SAME, Conversion, canonical_unit, conversion
 
 _UNFIT: Conversion = (np.nan, 0.0, 1.0)
+#: What is kept of a slot: the time for which it holds, [from, to), and the place of its conversion.
+_KEPT = np.dtype([("start", np.int64), ("end", np.int64), ("place", np.int64), ("unused", np.int64)])
+_NOTHING = np.array((NEVER, NEVER, 0, 0), dtype=_KEPT)
 #: So many pairs of metric and unit are looked at for a whole batch.
 _FEW = 32
 
@@ -28,9 +35,10 @@ class SensorFacts:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        #: Validity of what is kept, [from, to) per slot; empty where nothing is.
-        self._span: Int64 = np.zeros((0, 2), dtype=np.int64)
-        self._scale: Float64 = np.zeros((0, 3))
+        #: One record a slot; of an empty time where nothing is kept.
+        self._kept: NDArray[np.void] = np.zeros(0, dtype=_KEPT)
+        #: Conversions of the registry's units; the first is that of nearly all.
+        self._scales: list[Conversion] = [SAME]
         self._sentinels: dict[int, tuple[float, ...]] = {}
         #: (metric, unit as sent) → place in the table of conversions.
         self._known: dict[tuple[str, str | None], int] = {}
@@ -38,26 +46,27 @@ class SensorFacts:
 
     def switch(self, registry: Registry) -> None:
         self.registry = registry
-        self._span[:] = NEVER
+        self._kept[:] = _NOTHING
         self._sentinels.clear()
 
     def forget(self, slots: Iterable[int]) -> None:
         for slot in slots:
-            if slot < len(self._span):
-                self._span[slot] = NEVER
+            if slot < len(self._kept):
+                self._kept[slot] = _NOTHING
             self._sentinels.pop(slot, None)
 
     def apply(self, fields: RowFields, slot: Int32, ts: Int64, values: Float64, codes: Codes) -> Float64:
         """Marks sentinels and unknown units; returns the values in canonical units and writes them into the rows."""
         rows: Sequence[Reading] = fields.rows
-        scale, sentinel = self._by_registry(rows, slot, ts, values)
+        place, sentinel = self._by_registry(rows, slot, ts, values)
         for row in sentinel:
             codes[row] = codes[row] or CODE["sentinel"]
         different = fields.distinct("unit")
         if self._as_they_are(fields.distinct("metric"), different - {None}) and (
-            None not in different or (scale == SAME).all()
+            None not in different or not np.count_nonzero(place)
         ):
             return values
+        scale = np.array(self._scales)[place]
         units = fields["unit"]
         if different - {None}:
             scale = self._by_record(fields, units, scale)
@@ -74,43 +83,51 @@ class SensorFacts:
             fields.convert(row, float(canonical[row]), canonical_unit(metrics[row]))
         return canonical
 
-    def _by_registry(self, rows: Sequence[Reading], slot: Int32, ts: Int64, values: Float64) -> tuple[Float64, list[int]]:
-        """Per row the conversion of a value without a unit, and the rows that hold a sentinel."""
+    def _by_registry(self, rows: Sequence[Reading], slot: Int32, ts: Int64, values: Float64) -> tuple[Int64, list[int]]:
+        """Per row the place of the conversion of a value without a unit, and the rows that hold a sentinel."""
         size = int(slot.max()) + 1 if len(slot) else 0
-        if size > len(self._span):
-            self._span = grown(self._span, size, NEVER)
-            self._scale = grown(self._scale, size, 1.0)
-        span = self._span[slot]
-        unsure = ((ts < span[:, 0]) | (ts >= span[:, 1])).nonzero()[0].tolist()
+        if size > len(self._kept):
+            self._kept = grown(self._kept, size, _NOTHING)
+        place, holds = np.empty(len(slot), dtype=np.int64), np.empty(len(slot), dtype=np.bool_)
+        fetch(self._kept, slot)
+        look_up(self._kept, slot, ts, place, holds)
+        unsure = np.flatnonzero(~holds).tolist() if np.count_nonzero(holds) < len(slot) else []
         sentinel: list[int] = []
-        scale = self._scale[slot]
         if self._sentinels:  # what is kept is looked at before the rows that are unsure replace it
             asked = set(unsure)
             for row, held in enumerate(map(self._sentinels.get, slot.tolist())):
                 if held is not None and row not in asked and values[row] in held:
                     sentinel.append(row)
         for row in unsure:
-            scale[row], sentinels = self._ask(rows[row], int(slot[row]), int(ts[row]))
+            place[row], sentinels = self._ask(rows[row], int(slot[row]), int(ts[row]))
             if values[row] in sentinels:
                 sentinel.append(row)
-        return scale, sentinel
+        return place, sentinel
 
-    def _ask(self, row: Reading, slot: int, ts: int) -> tuple[Conversion, tuple[float, ...]]:
+    def _ask(self, row: Reading, slot: int, ts: int) -> tuple[int, tuple[float, ...]]:
         """The registry's answer for one row, kept for the rows after it."""
         facts = self.registry.at(row.sensor_id, ts)
         scale = SAME
         sentinels: tuple[float, ...] = ()
-        span = (-(2**62), 2**62) if row.sensor_id not in self.registry else (NEVER, NEVER)
+        start, end = (-(2**62), 2**62) if row.sensor_id not in self.registry else (NEVER, NEVER)
         if facts is not None:
             if facts.metric is None or facts.metric == row.metric:
                 scale, sentinels = conversion(row.metric, facts.unit) or _UNFIT, facts.sentinels
-            span = (facts.valid_from, 2**62 if facts.valid_to is None else facts.valid_to)
-        self._span[slot] = span
-        self._scale[slot] = scale
+            start, end = facts.valid_from, 2**62 if facts.valid_to is None else facts.valid_to
+        place = self._place(scale)
+        self._kept[slot] = start, end, place, 0
         self._sentinels.pop(slot, None)
         if sentinels:
             self._sentinels[slot] = sentinels
-        return scale, sentinels
+        return place, sentinels
+
+    def _place(self, scale: Conversion) -> int:
+        """Of a conversion among those of the registry: there are no more than units. (That of an unfit one is no number.)"""
+        for place, known in enumerate(self._scales):
+            if known is scale or known == scale:
+                return place
+        self._scales.append(scale)
+        return len(self._scales) - 1
 
     @staticmethod
     def _as_they_are(metrics: set[str], units: set[str]) -> bool:
@@ -141,3 +158,18 @@ class SensorFacts:
             self._known[key] = len(self._known)
         scales = [conversion(metric, unit) or _UNFIT for metric, unit in new]
         self._table = np.concatenate([self._table, np.array(scales, dtype=np.float64).reshape(-1, 3)])
+
+
+@compiled
+def look_up(kept: Any, slot: Int32, ts: Int64, place: Int64, holds: Bool) -> None:
+    """Write of each row where its conversion stands, and whether what is kept of its slot holds at its time."""
+    for i in range(len(slot)):
+        one, at = kept[slot[i]], ts[i]
+        place[i] = one["place"]
+        holds[i] = one["start"] <= at < one["end"]
+
+
+def warm() -> None:
+    """Have the loop compiled."""
+    none = np.zeros(0, dtype=np.int64)
+    look_up(np.zeros(1, dtype=_KEPT), none.astype(np.int32), none, none, none.astype(np.bool_))

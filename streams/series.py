@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streams.batch import Int32, Int64
 from streams.event_time import NEVER
+from streams.slot_memory import room
 
 Key = tuple[str, str | None]
 
@@ -20,8 +21,9 @@ def grown(array: NDArray[Any], rows: int, blank: Any) -> NDArray[Any]:
     held = len(array)
     if rows <= held:
         return array
-    more = np.full((max(rows, held + held // 8, 16) - held, *array.shape[1:]), blank, dtype=array.dtype)
-    return np.concatenate([array, more])
+    found = room((max(rows, held + held // 8, 16), *array.shape[1:]), array.dtype)
+    found[:held], found[held:] = array, blank
+    return found
 
 
 class SeriesIndex:
@@ -36,7 +38,9 @@ class SeriesIndex:
     def __init__(self) -> None:
         #: By second, then by entity.
         self._slots: dict[str | None, dict[str, int]] = {}
-        self._keys: list[Key | None] = []
+        #: By slot; no pair is kept of them, which would weigh as much as the entity's name.
+        self._entities: list[str | None] = []
+        self._seconds: list[str | None] = []
         self._free: list[int] = []
         #: Another one whenever a slot has become another series': what was kept of slots elsewhere holds no more.
         self.version = 0
@@ -45,16 +49,17 @@ class SeriesIndex:
 
     def __len__(self) -> int:
         """Number of slots ever needed at once: every slot is below it."""
-        return len(self._keys)
+        return len(self._entities)
 
     @property
     def live(self) -> int:
         """Number of series that have a slot."""
-        return len(self._keys) - len(self._free)
+        return len(self._entities) - len(self._free)
 
     def key(self, slot: int) -> Key | None:
         """The series in a slot; None where it was forgotten."""
-        return self._keys[slot]
+        entity = self._entities[slot]
+        return None if entity is None else (entity, self._seconds[slot])
 
     def slot(self, entity: str, second: str | None = None) -> int | None:
         return self._slots.get(second, {}).get(entity)
@@ -97,11 +102,12 @@ class SeriesIndex:
     def _give(self, key: Key) -> int:
         if self._free:
             slot = self._free.pop()
-            self._keys[slot] = key
         else:
-            slot = len(self._keys)
-            self._keys.append(key)
+            slot = len(self._entities)
+            self._entities.append(None)
+            self._seconds.append(None)
             self.last_arrival = grown(self.last_arrival, slot + 1, NEVER)
+        self._entities[slot], self._seconds[slot] = key
         self.last_arrival[slot] = NEVER
         self._slots.setdefault(key[1], {})[key[0]] = slot
         return slot
@@ -110,32 +116,29 @@ class SeriesIndex:
         """Let series go; their slots are used again. Whoever keeps state by slot must forget it too."""
         self.version += 1
         for slot in slots:
-            key = self._keys[slot]
+            key = self.key(slot)
             if key is not None:
                 table = self._slots[key[1]]
                 del table[key[0]]
                 if not table:
                     del self._slots[key[1]]
-                self._keys[slot] = None
+                self._entities[slot] = self._seconds[slot] = None
                 self._free.append(int(slot))
 
     def snapshot(self) -> dict[str, Any]:
         return {
-            "entities": [None if key is None else key[0] for key in self._keys],
-            "seconds": [None if key is None else key[1] for key in self._keys],
+            "entities": list(self._entities),
+            "seconds": list(self._seconds),
             "free": list(self._free),
-            "last_arrival": self.last_arrival[: len(self._keys)].copy(),
+            "last_arrival": self.last_arrival[: len(self._entities)].copy(),
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         self.version += 1
-        entities: Sequence[str | None] = saved["entities"]
-        self._keys = [
-            None if entity is None else (entity, second) for entity, second in zip(entities, saved["seconds"], strict=True)
-        ]
+        self._entities, self._seconds = list(saved["entities"]), list(saved["seconds"])
         self._slots = {}
-        for slot, key in enumerate(self._keys):
-            if key is not None:
-                self._slots.setdefault(key[1], {})[key[0]] = slot
+        for slot, (entity, second) in enumerate(zip(self._entities, self._seconds, strict=True)):
+            if entity is not None:
+                self._slots.setdefault(second, {})[entity] = slot
         self._free = [int(slot) for slot in saved["free"]]
         self.last_arrival = np.array(saved["last_arrival"], dtype=np.int64)

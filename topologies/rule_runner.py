@@ -8,6 +8,7 @@ rule has a timer.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -58,7 +59,8 @@ class RuleRunner:
         self.alarm = Alarm.of(rule, self.ladder)
         #: Shard slot -> own slot, −1 where the rule does not watch the series.
         self.local: Int32 = np.full(0, -1, dtype=np.int32)
-        self.shard_slot: list[int] = []
+        #: The shard's slot of each own one, −1 where it is free.
+        self.shard_slot = array("i")
         self._free: list[int] = []
         self._own: dict[int, str] = {}
         self._unheard: set[int] = set()
@@ -368,7 +370,7 @@ class RuleRunner:
         """Take a snapshot back; ``facts`` are those of the shard's slots now."""
         shard_slots = [int(slot) for slot in saved["shard_slot"]]
         self.series.extend(facts[slot] if slot >= 0 else _NOBODY for slot in shard_slots)
-        self.shard_slot = shard_slots
+        self.shard_slot = array("i", shard_slots)
         self._free = [int(slot) for slot in saved["free"]]
         self.local = np.full(max(64, len(facts)), -1, dtype=np.int32)
         for own, slot in enumerate(shard_slots):

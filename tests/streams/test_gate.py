@@ -6,16 +6,19 @@ import json
 from collections import Counter
 from itertools import pairwise
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams import compiled
 from streams.batch import RawBatch
 from streams.codec import STREAMS, decode, encode
 from streams.gate import Admitted, Gate, GateSettings
 from streams.gate_checks import REASONS
+from streams.gate_memory import SeriesMemory
 from streams.records import Asset, Period
 from streams.registry import Registry
 
@@ -412,6 +415,26 @@ def test_a_memory_judges_a_batch_as_it_would_row_by_row(data: st.DataObject) -> 
     singly = Gate("vehicle", EMPTY)
     one_by_one = [row for i in range(len(records)) for row in fate(singly, batch.cut(i, i + 1))]
     assert fate(Gate("vehicle", EMPTY), batch) == one_by_one
+
+
+@pytest.mark.parametrize("by_value", [True, False])
+@settings(max_examples=120, deadline=None)
+@given(data=st.data())
+def test_a_memory_judges_compiled_as_in_numpy_and_row_by_row(by_value: bool, data: st.DataObject) -> None:
+    row = st.tuples(st.integers(0, 4), st.integers(-3, 6), st.sampled_from([1.0, 2.0, float("nan")]))
+    rows = data.draw(st.lists(row, max_size=40))
+    slot = np.array([one[0] for one in rows], dtype=np.int32)
+    ts, value = np.array([one[1] for one in rows], dtype=np.int64), np.array([one[2] for one in rows], dtype=np.float64)
+    memories = [SeriesMemory(3, by_value=by_value) for _ in range(3)]
+    for memory in memories:
+        memory.grow(5)
+    at_once = memories[0].judge(slot, ts, value).tolist()
+    with mock.patch.object(compiled, "AVAILABLE", False):
+        in_numpy = memories[1].judge(slot, ts, value).tolist()
+    singly = [int(memories[2].judge(slot[i : i + 1], ts[i : i + 1], value[i : i + 1])[0]) for i in range(len(rows))]
+    assert at_once == in_numpy == singly
+    saved = [{name: column.tobytes() for name, column in memory.snapshot(5).items()} for memory in memories]
+    assert saved[0] == saved[1] == saved[2]
 
 
 @pytest.mark.parametrize("stream", STREAMS)
