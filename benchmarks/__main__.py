@@ -12,13 +12,16 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks import fences, latency, machine, peers, throughput
-from benchmarks.readings import SENSORS
+from benchmarks.job import SENSORS
 from benchmarks.servers import Broker, why_no_apache
 from benchmarks.tables import Table, answer, deliver, output_options
 from streams.commands import ensure_topics
+from streams.embedded.redis import EmbeddedRedis
 from streams.topics import partition_counts
 
 WHAT = ("throughput", "latency", "fences")
@@ -34,7 +37,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="a short smoke run on the embedded broker")
     parser.add_argument("--only", choices=WHAT, action="append", help="measure only this (may be given several times)")
-    parser.add_argument("--records", type=int, default=1_600_000, help="readings of the throughput run (%(default)s)")
+    parser.add_argument("--records", type=int, default=2_000_000, help="readings of the throughput run (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (%(default)s)")
     parser.add_argument("--rate", type=int, default=2_000, help="readings a second of the latency run (%(default)s)")
     parser.add_argument("--opens", type=int, default=20, help="incidents a second of the latency run (%(default)s)")
@@ -81,11 +84,13 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], list[Table]]:
     machine.pin(others)
     tables: list[Table] = []
     if "throughput" in wanted:
-        with Broker("embedded" if missing else "apache") as broker:
+        folder = tempfile.TemporaryDirectory(prefix="citywatch-bench-")
+        with Broker("embedded" if missing else "apache") as broker, folder, EmbeddedRedis(Path(folder.name)) as redis:
             tables.append(
                 throughput.measure(
                     broker,
                     reader,
+                    redis=redis.url,
                     records=given.records,
                     rounds=given.rounds,
                     check=given.quick,

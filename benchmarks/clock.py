@@ -10,9 +10,10 @@ from typing import Any
 
 
 class Clock:
-    """Counts records; knows when the first came and when the work on the last was done."""
+    """Counts records; knows when the first came and when the work on the last was done. ``sensors`` are registered."""
 
-    def __init__(self, wanted: int, *, check: bool, progress: bool) -> None:
+    def __init__(self, wanted: int, *, sensors: int, check: bool, progress: bool) -> None:
+        self.sensors = sensors
         self.wanted, self.count, self.began, self.ended = wanted, 0, 0.0, 0.0
         self.processor = 0.0
         self.done = asyncio.Event()

@@ -1,11 +1,12 @@
 """One contender, as a process of its own: reads a topic from its beginning to its end and says how long that took.
 
-    python -m benchmarks.contender NAME --bootstrap HOST:PORT --topic T --records N [--core C] [--check] [--progress]
+    python -m benchmarks.contender NAME --bootstrap HOST:PORT --topic T --records N [--sensors N] [--core C] [--check] …
 
 The clock runs from the arrival of the first records to the end of the work on the last. Printed is one JSON line:
 ``{"records", "timed", "seconds", "processor", "found"}``: wall time and processor time of all threads for the ``timed``
 records, and ``found``, which lets contenders be compared: outcomes and alarms, and with ``--check`` the sum of all values.
-Peers (:mod:`benchmarks.peers`) run the same way, with the Python of their own environment.
+Peers (:mod:`benchmarks.peers`) run the same way, with the Python of their own environment. CITYWATCH_REDIS says where
+checkpoints go.
 """
 
 from __future__ import annotations
@@ -23,28 +24,37 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.clock import Clock, warm
+from benchmarks.job import SENSORS
 from benchmarks.peers import PEERS
 
+#: Of a worker five seconds; here a run takes no longer.
 CHECKPOINT_S = 1.0
 
 
 # --- ours -------------------------------------------------------------------------------------------------------------------
 
 
-async def citywatch(clock: Clock, bootstrap: str, topic: str) -> None:
-    """Faust agent on ``citywatch://``: decode, quality gate, threshold and robust z; acknowledged late, once a second."""
-    from benchmarks.readings import TOPIC, count_signals, registry, two_rules
+async def citywatch(clock: Clock, bootstrap: str, topic: str, rules: str = "four") -> None:
+    """Faust agent on ``citywatch://``: decode, quality gate, detectors; checkpoints to Redis, acknowledged behind them."""
+    from benchmarks.detect_speed import book
+    from benchmarks.readings import TOPIC, count_signals, registry
     from detectors.warm import warm as compile_loops
     from streams.batch import RawBatch
     from streams.transport import BatchSchema, TransportOptions, make_app, release
+    from topologies.checkpoints import Checkpoint, RedisStore, ShardKey
+    from topologies.checkpoints.writing import Writer
     from topologies.detect import DetectStage
     from topologies.settings import Settings
 
     compile_loops()  # as a worker does before it asks for partitions
-    stage = DetectStage(TOPIC, 0, two_rules(), registry())
+    stage = DetectStage(TOPIC, 0, book(rules), registry(clock.sensors))
     settings = Settings()
     options = TransportOptions(fetch_wait_ms=settings.fetch_wait_ms, batch_records=settings.batch_records)
     app = make_app(f"bench-{uuid.uuid4()}", bootstrap, options=options)
+    key = ShardKey("detect", topic, 0)
+    store = RedisStore(os.environ["CITYWATCH_REDIS"], f"bench-{uuid.uuid4()}")
+    store.claim(key, 1)
+    writer = Writer(store)
     waiting: list[Any] = []
 
     async def detect(stream: Any) -> None:
@@ -58,22 +68,34 @@ async def citywatch(clock: Clock, bootstrap: str, topic: str) -> None:
             waiting.append(event)
             clock.worked(len(raw))
 
-    async def acknowledge() -> None:
+    async def checkpoint() -> None:
+        events, waiting[:] = list(waiting), []
+        if events:
+            mark = events[-1].message.offset + 1
+            state = Checkpoint(key, "bench", 1, 1, mark, stage.snapshot())
+            await asyncio.to_thread(writer.write, state)
+        for event in events:
+            event.ack()
+
+    async def checkpoints() -> None:
         while True:
             await asyncio.sleep(CHECKPOINT_S)
-            events, waiting[:] = list(waiting), []
-            for event in events:
-                event.ack()
+            await checkpoint()
 
     app.agent(app.topic(topic, schema=BatchSchema()))(detect)
     warm()
     await app.start()
-    flushing = asyncio.create_task(acknowledge())
+    writing = asyncio.create_task(checkpoints())
     await clock.done.wait()
-    flushing.cancel()
-    for event in waiting:
-        event.ack()
+    writing.cancel()
+    await checkpoint()
     await app.stop()
+    store.close()
+
+
+async def citywatch_five(clock: Clock, bootstrap: str, topic: str) -> None:
+    """The same with the default anomaly detector on top."""
+    await citywatch(clock, bootstrap, topic, "five")
 
 
 # --- the others -------------------------------------------------------------------------------------------------------------
@@ -196,7 +218,7 @@ async def confluent_statistics(clock: Clock, bootstrap: str, topic: str) -> None
 
     decode = msgspec.json.Decoder(list[Reading]).decode
     slots: dict[str, int] = {}
-    count, total, squares = (np.zeros(4_096) for _ in range(3))
+    count, total, squares = (np.zeros(131_072) for _ in range(3))
     for messages in _consumed(clock, bootstrap, topic):
         decoded = decode(b"[" + b",".join([message.value() for message in messages]) + b"]")
         slot = np.array([slots.setdefault(record.sensor_id, len(slots)) for record in decoded])
@@ -237,6 +259,7 @@ async def hand_loop(clock: Clock, bootstrap: str, topic: str) -> None:
 
 CONTENDERS: dict[str, Callable[[Clock, str, str], Awaitable[None]]] = {
     "citywatch": citywatch,
+    "citywatch_five": citywatch_five,
     "plain_faust": plain_faust,
     "aiokafka": aiokafka,
     "confluent": confluent,
@@ -259,6 +282,7 @@ def main() -> int:
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--topic", required=True)
     parser.add_argument("--records", type=int, required=True)
+    parser.add_argument("--sensors", type=int, default=SENSORS, help="registered ones, for those who ask (default %(default)s)")
     parser.add_argument("--core", type=int)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--progress", action="store_true")
@@ -269,7 +293,7 @@ def main() -> int:
     machine.pin([] if given.core is None else [given.core])
 
     async def run() -> Clock:
-        clock = Clock(given.records, check=given.check, progress=given.progress)
+        clock = Clock(given.records, sensors=given.sensors, check=given.check, progress=given.progress)
         await named(given.name)(clock, given.bootstrap, given.topic)
         return clock
 

@@ -50,7 +50,7 @@ def book(which: str) -> RuleBook:
         return whole
     found = [rule("bench-threshold", {"use": "threshold"}, 20.0, "gas"), rule("bench-z", {"use": "robust_z"}, 12.0, "gas")]
     if which in ("four", "five"):
-        found += [rule("bench-silence", {"use": "silence"}, 1.0, "gas"), rule("bench-stuck", {"use": "stuck"}, 3600.0, "gas")]
+        found += [rule("bench-silence", {"use": "silence"}, 1.0, "gas"), rule("bench-stuck", {"use": "stuck"}, 120.0, "gas")]
     if which == "five":
         found += [rule("bench-unusual", {"use": DEFAULT_DETECTOR}, 1.0, "gas")]
     return RuleBook.of(found, whole.families)

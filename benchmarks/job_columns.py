@@ -25,15 +25,20 @@ class Sensors:
         self.slots: dict[str, int] = {}
         self.last, self.rows = np.zeros(room, np.int64), np.zeros(room, np.int64)
         self.centre, self.scale = np.zeros(room), np.zeros(room)
-        self.high, self.odd = np.zeros(room, bool), np.zeros(room, bool)
+        self.high, self.odd, self.stuck, self.silent = (np.zeros(room, bool) for _ in range(4))
+        self.rest, self.since, self.same = np.full(room, np.nan), np.zeros(room, np.int64), np.zeros(room, np.int64)
+        self.heard, self.clock = np.zeros(room, np.int64), 0
+        self.names: list[str] = []
 
     def take(self, readings: Sequence[job.Reading], arrivals: Sequence[int]) -> None:
         """One batch in the order of the log."""
         slots = self.slots
         slot = np.array([slots.setdefault(reading.sensor_id, len(slots)) for reading in readings])
+        self.names += list(slots)[len(self.names) :] if len(slots) > len(self.names) else []
+        came = np.array(arrivals)
         ts = np.array([reading.ts for reading in readings])
         value = np.array([reading.value for reading in readings], np.float64)
-        late = np.array(arrivals) - ts
+        late = came - ts
         good = np.isfinite(value) & (late >= -job.AHEAD_MS) & (late <= job.BEHIND_MS)
         # Words are few and mostly the same objects: one look at the set of them is enough for most batches.
         words = {(reading.metric, reading.unit, reading.quality) for reading in readings}
@@ -44,7 +49,27 @@ class Sensors:
             rows = rows[good[rows]]
             rows = rows[ts[rows] > self.last[slot[rows]]]
             self.found["processed"] += len(rows)
+            self._heard(slot[rows], came[rows])
             self._round(slot[rows], ts[rows], value[rows], readings, rows)
+        self._tick(int(came.max(initial=0)))
+
+    def _heard(self, slot: Column, came: Column) -> None:
+        """A silence that fell due before the reading, unless it was told; the sensor is heard now."""
+        heard = self.heard[slot]
+        due = _due(heard)
+        for row in np.flatnonzero((heard > 0) & (due <= came) & ~self.silent[slot]):
+            job.tell(self.found, job.SILENCE_RULE, self.names[slot[row]], int(due[row]))
+        self.silent[slot] = False
+        self.heard[slot] = np.maximum(heard, came)
+
+    def _tick(self, now: int) -> None:
+        """Silences that have fallen due by the time of the log."""
+        self.clock = max(self.clock, now)
+        heard = self.heard[: len(self.slots)]
+        due = _due(heard)
+        for slot in np.flatnonzero((heard > 0) & (due <= self.clock) & ~self.silent[: len(heard)]):
+            job.tell(self.found, job.SILENCE_RULE, self.names[slot], int(due[slot]))
+            self.silent[slot] = True
 
     def _round(self, slot: Column, ts: Column, value: Column, readings: Sequence[job.Reading], at: Column) -> None:
         rows, centre, scale = self.rows[slot], self.centre[slot], self.scale[slot]
@@ -58,11 +83,23 @@ class Sensors:
         self.scale[slot] = scale + np.where(rows > 0, rate, 0.0) * (np.minimum(size, limit) - scale)
         self.rows[slot] = rows + (z <= job.FREEZE)
         self.last[slot] = ts
+        stays = value == self.rest[slot]
+        self.same[slot] = same = np.where(stays, self.same[slot] + 1, 1)
+        self.since[slot] = since = np.where(stays, self.since[slot], ts)
+        self.rest[slot] = value
         high, odd = value >= job.THRESHOLD, z >= job.Z
-        for rule, now, before in ((job.THRESHOLD_RULE, high, self.high), (job.Z_RULE, odd, self.odd)):
+        stuck = (same >= job.STUCK_ROWS) & ((ts - since) / 1000 >= job.STUCK_S)
+        told = (job.THRESHOLD_RULE, high, self.high), (job.Z_RULE, odd, self.odd), (job.STUCK_RULE, stuck, self.stuck)
+        for rule, now, before in told:
             for row in np.flatnonzero(now & ~before[slot]):
                 job.tell(self.found, rule, readings[at[row]].sensor_id, int(ts[row]))
             before[slot] = now
+
+
+def _due(heard: Column) -> Column:
+    """The second in which a silence since then is looked at and found."""
+    found: Column = -(-(heard + job.SILENCE_MS) // job.TICK_MS) * job.TICK_MS
+    return found
 
 
 def _known(metric: str, unit: str | None, quality: str | None) -> bool:

@@ -19,24 +19,25 @@ async def run(clock: Clock, bootstrap: str, topic: str) -> None:
     from bytewax.dataflow import Dataflow
     from bytewax.testing import TestingSink, cluster_main
 
-    def decode(messages: list[Any]) -> Iterator[tuple[str, job.Reading]]:
+    def decode(messages: list[Any]) -> Iterator[tuple[str, tuple[job.Reading, int]]]:
         clock.arrived()
         for message in messages:
             reading = job.decode(message.value)
-            if job.fits(reading, message.timestamp[1]):
-                yield reading.sensor_id, reading
+            arrival = message.timestamp[1]
+            if job.fits(reading, arrival):
+                yield reading.sensor_id, (reading, arrival)
             else:
                 clock.found["refused"] += 1
                 clock.worked(1)
 
-    def judge(state: job.State | None, reading: job.Reading) -> tuple[job.State, list[tuple[str, int]]]:
-        state = state or job.fresh()
-        raised = job.step(state, reading.ts, reading.value)
+    def judge(state: job.State | None, one: tuple[job.Reading, int]) -> tuple[job.State, list[tuple[str, int]]]:
+        state, (reading, arrival) = state or job.fresh(), one
+        raised = job.step(state, reading.ts, reading.value, arrival)
         clock.found["processed"] += raised is not None
-        for rule in raised or ():
-            job.tell(clock.found, rule, reading.sensor_id, reading.ts)
+        for rule, at in raised or ():
+            job.tell(clock.found, rule, reading.sensor_id, at)
         clock.worked(1)
-        return state, [(rule, reading.ts) for rule in raised or ()]
+        return state, raised or []
 
     flow = Dataflow("readings")
     settings = {"fetch.queue.backoff.ms": "5", "log_level": "0"}

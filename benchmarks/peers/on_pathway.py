@@ -35,10 +35,10 @@ async def run(clock: Clock, bootstrap: str, topic: str) -> None:
     def judge(state: State | None, rows: list[tuple[list[Any], int]]) -> State:
         seen, _, mine, raised = state or (0, 0, tuple(job.fresh()), ())
         sensor = list(mine)
-        for ts, value in sorted(row for row, _ in rows):
-            found = job.step(sensor, ts, value)
+        for ts, value, arrival in sorted(row for row, _ in rows):
+            found = job.step(sensor, ts, value, arrival)
             clock.found["processed"] += found is not None
-            raised += tuple((rule, ts) for rule in found or ())
+            raised += tuple(found or ())
         return seen + len(rows), len(raised), tuple(sensor), raised
 
     told, totals = 0, {"seen": 0, "raised": 0}
@@ -76,7 +76,8 @@ async def run(clock: Clock, bootstrap: str, topic: str) -> None:
         autocommit_duration_ms=COMMIT_MS,
         max_backlog_size=BACKLOG,
     )
-    late = readings._metadata["timestamp_millis"].as_int(unwrap=True) - readings.ts
+    readings = readings.with_columns(arrival=readings._metadata["timestamp_millis"].as_int(unwrap=True))
+    late = readings.arrival - readings.ts
     readings = readings.filter(
         (readings.metric == job.METRIC)
         & (readings.unit == job.UNIT)
@@ -85,7 +86,9 @@ async def run(clock: Clock, bootstrap: str, topic: str) -> None:
         & (late >= -job.AHEAD_MS)
         & (late <= job.BEHIND_MS)
     )
-    judged = readings.groupby(readings.sensor_id).reduce(readings.sensor_id, state=judge(readings.ts, readings.value))
+    judged = readings.groupby(readings.sensor_id).reduce(
+        readings.sensor_id, state=judge(readings.ts, readings.value, readings.arrival)
+    )
     alerts = judged.select(judged.sensor_id, raised=judged.state[3]).flatten(pw.this.raised)
     seen, raised = (pw.declare_type(int, judged.state[place]) for place in (0, 1))
     counts = judged.reduce(seen=pw.reducers.sum(seen), raised=pw.reducers.sum(raised))

@@ -30,14 +30,14 @@ async def run(clock: Clock, bootstrap: str, topic: str) -> None:
         return good
 
     def judge(one: tuple[job.Reading, int], state: State) -> list[tuple[str, str, int]]:
-        reading, _ = one
+        reading, arrival = one
         mine = state.get("sensor") or job.fresh()
-        raised = job.step(mine, reading.ts, reading.value)
+        raised = job.step(mine, reading.ts, reading.value, arrival)
         if raised is None:
             return []
         state.set("sensor", mine)
         clock.found["processed"] += 1
-        return [(rule, reading.sensor_id, reading.ts) for rule in raised]
+        return [(rule, reading.sensor_id, at) for rule, at in raised]
 
     def processed(topic: str, partition: int, offset: int) -> None:
         clock.worked(1)

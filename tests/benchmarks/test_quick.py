@@ -26,6 +26,7 @@ def runs(told):
 def test_every_contender_reads_all_of_its_records(runs):
     assert {name: run["records"] for name, run in runs.items()} == {
         "citywatch": 20_000,
+        "citywatch_five": 20_000,
         "plain_faust": 2_000,
         "aiokafka": 20_000,
         "confluent": 20_000,
@@ -44,10 +45,11 @@ def test_the_plain_agent_finds_the_values_of_the_first_records(runs):
     assert runs["plain_faust"]["found"]["sum"] == first
 
 
-def test_our_agent_accounts_for_every_reading_and_raises_alarms_of_both_rules(runs):
-    found = runs["citywatch"]["found"]
+@pytest.mark.parametrize("name", ["citywatch", "citywatch_five"])
+def test_our_agent_accounts_for_every_reading_and_raises_alarms_of_each_rule(runs, name):
+    found = runs[name]["found"]
     assert found["processed"] == 20_000
-    assert {"bench-threshold raised", "bench-z raised"} <= found.keys()
+    assert {f"bench-{rule} raised" for rule in ("threshold", "z", "silence", "stuck")} <= found.keys()
 
 
 def test_the_loop_by_hand_raises_the_alarms_of_our_agent(runs):
