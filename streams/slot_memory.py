@@ -22,8 +22,8 @@ from streams.compiled import AVAILABLE, compiled
 LINE = 64
 #: Pages that a processor finds without looking them up in tables; what is smaller than half of one has no map of its own.
 _PAGE = 2 << 20
-#: What is smaller stays in the cache by itself.
-_FAR = 128 << 10
+#: What is smaller stays in the cache by itself; and a few rows are as soon done as fetched.
+_FAR, _MANY = 16 << 10, 64
 
 
 def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -51,7 +51,7 @@ def padded(size: int) -> int:
 
 def fetch(records: NDArray[Any], slot: Int32) -> None:
     """Have the records of these slots near; it changes nothing. ``records``: one a slot, in one piece."""
-    if AVAILABLE and records.nbytes >= _FAR:
+    if AVAILABLE and records.nbytes >= _FAR and len(slot) >= _MANY:
         _fetch(records.view(np.uint8).reshape(len(records), -1), slot)
 
 
