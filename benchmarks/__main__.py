@@ -1,6 +1,7 @@
-"""Throughput, alert latency and fences beside their ceilings, in one run.
+"""Throughput, alert latency, fences and the stages behind the readings, beside their ceilings or goals, in one run.
 
-    python -m benchmarks [--quick] [--json FILE] [--write docs/performance.md] [--only throughput|latency|fences] [--peers]
+    python -m benchmarks [--quick] [--json FILE] [--write docs/performance.md] [--only throughput|latency|fences|stages]
+        [--peers]
 
 On Apache Kafka where Java and Maven are (they are fetched once), else on the embedded broker, and it says which. On Linux the
 measured process has one core to itself and broker and feeder the other; close what else is running.
@@ -16,7 +17,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import fences, latency, machine, peers, throughput
+from benchmarks import fences, latency, machine, peers, stages, throughput
 from benchmarks.job import SENSORS
 from benchmarks.servers import Broker, why_no_apache
 from benchmarks.tables import Table, answer, deliver, output_options
@@ -24,7 +25,7 @@ from streams.commands import ensure_topics
 from streams.embedded.redis import EmbeddedRedis
 from streams.topics import partition_counts
 
-WHAT = ("throughput", "latency", "fences")
+WHAT = ("throughput", "latency", "fences", "stages")
 
 
 def tell(line: str) -> None:
@@ -39,14 +40,16 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", choices=WHAT, action="append", help="measure only this (may be given several times)")
     parser.add_argument("--records", type=int, default=2_000_000, help="readings of the throughput run (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (%(default)s)")
-    parser.add_argument("--rate", type=int, default=2_000, help="readings a second of the latency run (%(default)s)")
+    parser.add_argument(
+        "--rate", type=int, nargs="+", default=[2_000, 20_000], help="readings a second of the latency runs (2000 20000)"
+    )
     parser.add_argument("--opens", type=int, default=20, help="incidents a second of the latency run (%(default)s)")
     parser.add_argument("--seconds", type=float, default=25.0, help="length of a round of the latency run (%(default)s)")
     peers.option(parser)
     output_options(parser)
     given = parser.parse_args(words)
     if given.quick:
-        given.records, given.rounds, given.rate, given.opens, given.seconds = 20_000, 1, 200, 10, 3.0
+        given.records, given.rounds, given.rate, given.opens, given.seconds = 20_000, 1, [200], 10, 3.0
     return given
 
 
@@ -101,17 +104,18 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], list[Table]]:
             )
     if "latency" in wanted:
         brokers = latency_brokers(not missing)
-        tables.append(
+        tables += [
             latency.measure(
                 brokers,
                 reader,
-                rate=given.rate,
+                rate=rate,
                 opens=given.opens,
                 seconds=given.seconds,
                 rounds=given.rounds,
                 tell=tell,
             )
-        )
+            for rate in given.rate
+        ]
     if "fences" in wanted:
         machine.pin(reader)
         few = given.quick
@@ -120,6 +124,9 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], list[Table]]:
                 fences=200 if few else 2_000, vertices=30, batch=1_000, batches=20 if few else 400, rounds=given.rounds
             )
         )
+    if "stages" in wanted:
+        machine.pin(reader)
+        tables.append(stages.measure(rounds=given.rounds, quick=given.quick))
     machine.pin(available)
     facts["load after (1, 5, 15 min)"] = machine.load()
     return facts, tables

@@ -13,7 +13,7 @@ import gc
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.records import Control, Signal, Source
 from tests.acceptance.timeline import CITY, Timeline, alarm, call, update
@@ -23,34 +23,48 @@ from topologies.incident import IncidentStage
 OPEN, MORE = 10_000, 20_000
 
 
+class Rate(NamedTuple):
+    """One kind of signals: of how many a second of processor time the stage decided what, and how many revisions it told."""
+
+    what: str
+    signals: int
+    took: float
+    revisions: int
+
+
 def main() -> None:
-    random.seed(7)
     gc.freeze()
     gc.set_threshold(10_000, 20, 100)  # as the worker does once warm
+    city, spots, found = play(OPEN, MORE)
+    for one in found:
+        print(
+            f"{one.what:52} {one.took / one.signals * 1e6:7.1f} us/signal  {one.signals / one.took:9,.0f} signals/s  "
+            f"{one.revisions:6} revisions"
+        )
+    checkpoint(city, spots)
+
+
+def play(open_: int, more: int) -> tuple[Timeline, list[tuple[float, float]], list[Rate]]:
+    """``open_`` incidents are opened, then each kind of ``more`` signals meets them all."""
+    drawn = random.Random(7)
     city = Timeline()
-    spots = [(2000.0 * (i % 100), 2000.0 * (i // 100)) for i in range(OPEN)]
+    spots = [(2000.0 * (i % 100), 2000.0 * (i // 100)) for i in range(open_)]
     opening = [city.record(i / 1000, alarm("gas-well", f"W{i}", at=spot, raised=0)) for i, spot in enumerate(spots)]
-    report("open an incident each", city.stage, opening)
-    shuffled = [random.randrange(OPEN) for _ in range(MORE)]
-    report(
-        "repeat a standing alarm",
-        city.stage,
-        [city.record(20 + n / 1000, update("gas-well", f"W{i}", at=spots[i], raised=0)) for n, i in enumerate(shuffled)],
-    )
-    near = [(spots[i][0] + random.uniform(-100, 100), spots[i][1] + random.uniform(-100, 100)) for i in shuffled]
-    report(
-        "join by place, a new witness each",
-        city.stage,
-        [city.record(60 + n / 1000, call("gas-smell-call", f"c{n}", f"p{n}", at=at)) for n, at in enumerate(near)],
-    )
+    found = [rate("open an incident each", city.stage, opening)]
+    shuffled = [drawn.randrange(open_) for _ in range(more)]
+    standing = [city.record(20 + n / 1000, update("gas-well", f"W{i}", at=spots[i], raised=0)) for n, i in enumerate(shuffled)]
+    found.append(rate("repeat a standing alarm", city.stage, standing))
+    near = [(spots[i][0] + drawn.uniform(-100, 100), spots[i][1] + drawn.uniform(-100, 100)) for i in shuffled]
+    calls = [city.record(60 + n / 1000, call("gas-smell-call", f"c{n}", f"p{n}", at=at)) for n, at in enumerate(near)]
+    found.append(rate("join by place, a new witness each", city.stage, calls))
     mixed = [
         city.record(90 + n / 1000, update("gas-well", f"W{i}", at=spots[i], raised=0, level=3 if n % 10 else 2))
         if n % 3
         else city.record(90 + n / 1000, call("gas-smell-call", f"d{n}", f"q{n % 500}", at=near[n]))
         for n, i in enumerate(shuffled)
     ]
-    report("a storm: two thirds known alarms, one third calls", city.stage, mixed)
-    checkpoint(city, spots)
+    found.append(rate("a storm: two thirds known alarms, one third calls", city.stage, mixed))
+    return city, spots, found
 
 
 def checkpoint(city: Timeline, spots: list[tuple[float, float]]) -> None:
@@ -74,7 +88,7 @@ def checkpoint(city: Timeline, spots: list[tuple[float, float]]) -> None:
     )
 
 
-def report(what: str, stage: IncidentStage, records: list[Signal | Control]) -> None:
+def rate(what: str, stage: IncidentStage, records: list[Signal | Control]) -> Rate:
     tick = Control(
         control="tick", city=CITY, arrival_ts=records[-1].arrival_ts, source=Source("city.progress", 0, records[-1].arrival_ts)
     )
@@ -83,10 +97,7 @@ def report(what: str, stage: IncidentStage, records: list[Signal | Control]) -> 
     for start in range(0, len(records), 500):
         revisions += len(stage.process(records[start : start + 500]).incidents)
     revisions += len(stage.process([tick]).incidents)
-    took = time.process_time() - began
-    print(
-        f"{what:52} {took / len(records) * 1e6:7.1f} us/signal  {len(records) / took:9,.0f} signals/s  {revisions:6} revisions"
-    )
+    return Rate(what, len(records), time.process_time() - began, revisions)
 
 
 if __name__ == "__main__":

@@ -237,9 +237,12 @@ def together(histograms: list[dict[str, float]]) -> dict[str, float]:
 
 
 def cells(rounds: list[list[float]]) -> list[str]:
-    """Percentiles by round, of which the median counts; lowest and highest p99 of a round; the worst of all, and how many."""
+    """Percentiles by round, of which the median counts; lowest and highest p99 of a round; the slowest thousandth and the worst
+    of all rounds, and how many."""
     by_round = np.array([np.percentile(np.array(values, dtype=np.float64), (50, 90, 99)) for values in rounds])
-    found = [*np.median(by_round, axis=0), by_round[:, 2].min(), by_round[:, 2].max(), max(map(max, rounds))]
+    everyone = np.concatenate([np.array(values, dtype=np.float64) for values in rounds])
+    found = [*np.median(by_round, axis=0), by_round[:, 2].min(), by_round[:, 2].max()]
+    found += [np.percentile(everyone, 99.9), everyone.max()]
     return [*(f"{value:,.0f}" for value in found), f"{sum(map(len, rounds)):,}"]
 
 
@@ -286,7 +289,8 @@ def measure(
     notes = [note for of_kind in figures.values() for note in _notes(of_kind)]
     notes.append(
         "Written: on Apache Kafka the log's own time of the record, on the embedded broker the producer's, before the "
-        "acknowledgement. Seen is later than the acknowledgement by one fetch, so it bounds it from above."
+        "acknowledgement. Seen is later than the acknowledgement by one fetch, so it bounds it from above, and by what the "
+        "consumer, a Python loop that takes record by record, is behind: of bare hops it sees every record."
     )
     paths = {
         f"{kind}: {what}, seen by a consumer": [ms for one in of_kind for ms in one[part]["seen"]]
@@ -295,11 +299,11 @@ def measure(
     }
     return Table(
         f"Alert latency at {rate:,} readings/s, {opens} incidents/s, {rounds} rounds of {seconds:g} s; milliseconds",
-        ["path", "p50", "p90", "p99", "p99 min", "p99 max", "max", "n"],
+        ["path", "p50", "p90", "p99", "p99 min", "p99 max", "p99.9", "max", "n"],
         rows,
         notes,
         figures,
-        {"performance-latency": partial(latencies, paths)},
+        {f"performance-latency-{rate}": partial(latencies, paths)},
     )
 
 
@@ -313,7 +317,15 @@ def _rows(kind: str, found: list[dict[str, Any]]) -> list[list[str]]:
     return [
         [f"{kind}: alert, seen by a consumer", *cells([one["alerts"]["seen"] for one in found])],
         [f"{kind}: alert, written in its topic", *cells([one["alerts"]["written"] for one in found])],
-        [f"{kind}: alert, acknowledged (worker's own histogram, all rounds)", *shares, "", "", within(own, 1.0), "all"],
+        [
+            f"{kind}: alert, acknowledged (worker's own histogram, all rounds)",
+            *shares,
+            "",
+            "",
+            within(own, 0.999),
+            within(own, 1.0),
+            "all",
+        ],
         [f"{kind}: two bare hops, seen by a consumer", *cells([one["hops"]["seen"] for one in found])],
         [f"{kind}: two bare hops, written in the last topic", *cells([one["hops"]["written"] for one in found])],
     ]

@@ -121,14 +121,16 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1_000)
     parser.add_argument("--runs", type=int, default=3)
     given = parser.parse_args()
-    assets, rules, work = (
-        registry(given.vehicles, given.fences),
-        book(),
-        batches(given.rows, given.vehicles, given.batch),
-    )
-    rates, told = [], Counter[str]()
-    warm = min(len(work) // 2, 2 + 2 * given.vehicles // given.batch)
-    for _ in range(given.runs):
+    found, told = rates(given.vehicles, given.fences, given.rows, given.batch, given.runs)
+    print(f"{statistics.median(found):,.0f} fixes/s of processor time (median of {given.runs}); {dict(sorted(told.items()))}")
+
+
+def rates(vehicles: int, fences: int, rows: int, batch: int, runs: int) -> tuple[list[float], Counter[str]]:
+    """Fixes a second of processor time in each run, and what was told in the last."""
+    assets, rules, work = registry(vehicles, fences), book(), batches(rows, vehicles, batch)
+    found, told = [], Counter[str]()
+    warm = min(len(work) // 2, 2 + 2 * vehicles // batch)
+    for _ in range(runs):
         stage = DetectStage(TOPIC, 0, rules, assets)
         for raw in work[:warm]:  # the indexes of fences are built with the first batches that need them
             stage.process(raw)
@@ -137,8 +139,8 @@ def main() -> None:
         for raw in work[warm:]:
             for one in stage.process(raw).signals:
                 told[f"{one.rule} {one.phase}" if isinstance(one, Signal) else one.control] += 1
-        rates.append((given.rows - warm * given.batch) / (time.process_time() - began))
-    print(f"{statistics.median(rates):,.0f} fixes/s of processor time (median of {given.runs}); {dict(sorted(told.items()))}")
+        found.append((rows - warm * batch) / (time.process_time() - began))
+    return found, told
 
 
 if __name__ == "__main__":

@@ -71,6 +71,11 @@ def test_index_and_tree_hit_the_same_fences(told):
     assert all(layout["hits"] > 0 for layout in told[2]["figures"].values())
 
 
+def test_vehicles_and_incidents_were_measured(told):
+    rates = told[3]["figures"]["rates"]
+    assert len(rates) == 5 and all(min(some) > 0 for some in rates.values())
+
+
 def test_readings_have_the_sizes_the_tables_name():
     sizes = [len(value) for _, value, _ in readings(10_000)]
     assert min(sizes) >= 55 and max(sizes) <= 120
