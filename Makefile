@@ -69,8 +69,9 @@ back-pressure: venv ## a broker that is faster than the worker, a sink that is s
 	$(BIN)/python -m benchmarks.back_pressure
 
 .PHONY: bench-growth
-bench-growth: venv ## cost and weight by the city's size, instructions of a reading (needs valgrind), speed of replay
+bench-growth: venv ## cost and weight by the city's size, a profile, instructions of a reading (needs valgrind), speed of replay
 	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.hot_path
 	$(BIN)/python -m benchmarks.instructions
 	$(BIN)/python -m benchmarks.replay_speed $(if $(wildcard .venv-peers/installed),--peers)
 

@@ -25,7 +25,7 @@ from streams.errors import Mend
 ROOT = Path(__file__).parents[1]
 COMMAND = "python -m benchmarks.instructions"
 LABELS = {
-    "hand_loop": "the job by hand: msgspec, threshold and robust z in numpy",
+    "hand_loop": "the job by hand: msgspec, threshold, robust z, silence and stuck in numpy",
     "two": "detect stage: threshold, robust z",
     "four": "detect stage: threshold, robust z, silence, stuck",
     "five": "detect stage: the four and the default detector",

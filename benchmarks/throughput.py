@@ -287,8 +287,8 @@ def _table(
         f"The slow ones get the first of the readings only: {fewer}.",
         f"The agent's outcomes and its {signals:,} signals equal those of the pure stage over the same records.",
         "The same job: typed decoding, checks, threshold, robust z, silence and stuck per sensor in order. All who do it "
-        f"raised the same alarms over the same readings ({raised:,} in all of them), to the sensor and the millisecond; peers without "
-        "the silences that had not ended.",
+        f"raised the same alarms over the same readings ({raised:,} in all of them), to the sensor and the millisecond; peers "
+        "without the silences that had not ended.",
         "Per processor-second and µs: by the processor time of the reading process, all its threads; what other programs "
         "took of its core is not in it.",
         *(f"{LABELS[name].partition(':')[0]}: not measured: {why}." for name, why in absent.items()),
