@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("frames", "part"),
     [
-        ("DetectStage.process (topologies/detect.py:1);decode (streams/codec.py:2);scan (streams/scan.py:3)", "JSON into columns"),
+        ("DetectStage.process (topologies/detect.py:1);scan (streams/scan.py:3)", "JSON into columns"),
         ("DetectStage.process (topologies/detect.py:1)", "stage: clock, progress, account"),
-        ("RuleRunner._said (topologies/rule_runner.py:1);Alarm.run (detectors/alarm.py:2);rounds (numpy/x.py:3)", "alarms"),
+        ("RuleRunner._said (topologies/rule_runner.py:1);Alarm.run (detectors/alarm.py:2);f (numpy/x.py:3)", "alarms"),
         ("RobustZ.measure (detectors/robust_z.py:1);fetch (streams/slot_memory.py:2)", "memory fetched for detectors and gate"),
         ("citywatch (benchmarks/contender.py:40);compile_loops (detectors/warm.py:2)", START),
         ("citywatch.<locals>.detect (benchmarks/contender.py:64);DetectStage.process (topologies/detect.py:1)",
