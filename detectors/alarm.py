@@ -107,8 +107,7 @@ class Alarm:
         rows: NDArray[np.int32] = self.slots["row"][slot]
         new = np.flatnonzero(rows < 0)
         if len(new):
-            again = self._free[len(self._free) - min(len(new), len(self._free)) :]
-            del self._free[len(self._free) - len(again) :]
+            again = [self._free.pop() for _ in range(min(len(new), len(self._free)))]
             first = self.state.size
             self.state.grow(first + len(new) - len(again))
             rows[new] = [*again, *range(first, self.state.size)]

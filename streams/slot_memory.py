@@ -30,9 +30,9 @@ def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """An array with nothing in it yet."""
     size = math.prod(shape) * dtype.itemsize
     if size < _PAGE // 2 or not hasattr(mmap, "MADV_HUGEPAGE"):
-        bytes_ = np.empty(size + LINE, dtype=np.uint8)
-        first = -bytes_.ctypes.data % LINE
-        return bytes_[first : first + size].view(dtype).reshape(shape)
+        wider = np.empty(size + LINE, dtype=np.uint8)
+        first = -wider.ctypes.data % LINE
+        return wider[first : first + size].view(dtype).reshape(shape)
     # In whole pages, or the map would not begin with one.
     memory = mmap.mmap(-1, -(-size // _PAGE) * _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):
