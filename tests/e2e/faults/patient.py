@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from streams.embedded.redis import EmbeddedRedis
 from streams.kafka import Producer
 from streams.topics import BY_STREAM
 from tests.e2e.apache_kafka import ApacheKafka, free_ports
 from tests.e2e.faults.wire import Wire
 from tests.e2e.worker_group import WorkerGroup
-from topologies.checkpoints import RedisStore
+from topologies.checkpoints import RedisStore, format_of
 
 #: How long anything may take that a fault waits for, on a machine that does other work too.
 WITHIN_S = 60.0
@@ -181,11 +183,12 @@ class Patient:
             found = [store.read(key) for key in store.keys() if key.stage == "detect"]  # noqa: SIM118  not a dict's
         return [one.written_at for one in found if one is not None]
 
-    def writers_of_checkpoints(self) -> set[str]:
-        """Which versions wrote those of the sensors, the one topic whose every partition goes on all the time."""
-        with contextlib.closing(RedisStore(self.redis.url, self.group.name, self.group.name)) as store:
-            found = [store.read(key) for key in store.keys() if key.topic.endswith(BY_STREAM["sensor"].base)]  # noqa: SIM118
-        return {one.written_by for one in found if one is not None}
+    def formats_of_checkpoints(self) -> set[int]:
+        """Of those of the sensors, the one topic whose every partition goes on all the time."""
+        with redis.Redis.from_url(self.redis.url) as client:
+            shards = client.keys(f"{self.group.name}:{self.group.name}:checkpoint:*{BY_STREAM['sensor'].base}/*")
+            values = [client.hget(shard, "v") for shard in shards]
+        return {format_of(value) for value in values if value is not None}
 
     def caught_up(self) -> bool:
         """All living workers are ready and less than a second or two of the feed is unread."""

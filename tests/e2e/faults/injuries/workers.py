@@ -9,7 +9,6 @@ from pathlib import Path
 from tests.e2e.faults.patient import Patient
 from tests.e2e.worker_group import PASSES
 from topologies.checkpoints import FORMAT
-from topologies.checkpoints.format import writer
 from topologies.crash_points import POINTS
 
 #: Sessions of the lab's workers last three seconds.
@@ -87,28 +86,26 @@ def two_begin(patient: Patient) -> str:
 
 def upgraded(patient: Patient) -> str:
     """As docs/operating.md has it, and in the middle of it the new worker dies: the old one goes on from what that wrote."""
-    group, older = patient.group, f"format {FORMAT - 1}"
+    group, older = patient.group, FORMAT - 1
 
     def replace(slot: int) -> None:
         assert group.stop(slot) == 0, group.words()
         patient.start(slot)
 
-    assert patient.writers_of_checkpoints() == {older}, "the workers are not of the version before"
-    group.module, group.settings = "citywatch", {**group.settings, "CITYWATCH_CHECKPOINT_FORMAT": str(FORMAT - 1)}
+    assert patient.formats_of_checkpoints() == {older}, "the workers are not of the version before"
+    group.module, group.settings = "citywatch", {**group.settings, "CITYWATCH_CHECKPOINT_FORMAT": str(older)}
     replace(0)
     time.sleep(patient.rng.uniform(0.0, 3.0))
     group.kill(0)
     patient.until(lambda: group.ready(1) and patient.caught_up(), "the old worker goes on alone")
     patient.start(0)
     replace(1)
-    assert patient.writers_of_checkpoints() == {older}, "a new worker wrote what old ones cannot read"
+    assert patient.formats_of_checkpoints() == {older}, "a new worker wrote what old ones cannot read"
     del group.settings["CITYWATCH_CHECKPOINT_FORMAT"]
     replace(0)
     replace(1)
-    patient.until(lambda: patient.writers_of_checkpoints() == {writer()}, "every checkpoint is of the new format")
-    return (
-        f"workers were replaced one by one, one killed between old and new: checkpoints of format {FORMAT - 1}, then {FORMAT}"
-    )
+    patient.until(lambda: patient.formats_of_checkpoints() == {FORMAT}, "every checkpoint is of the new format")
+    return f"workers were replaced one by one, one killed between old and new: checkpoints of format {older}, then {FORMAT}"
 
 
 def clock_stepped(patient: Patient) -> str:
