@@ -7,6 +7,7 @@ read until then is not counted; the backlog is bounded, so that it is little.
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from benchmarks import job
@@ -65,7 +66,8 @@ async def run(clock: Clock, bootstrap: str, topic: str) -> None:
             clock.uncounted = totals["seen"]
         clock.worked(totals["seen"] - clock.count)
 
-    settings = {"bootstrap.servers": bootstrap, "group.id": topic, "auto.offset.reset": "earliest", "log_level": "0"}
+    group = f"bench-{uuid.uuid4()}"  # another one each time: what it has read it commits
+    settings = {"bootstrap.servers": bootstrap, "group.id": group, "auto.offset.reset": "earliest", "log_level": "0"}
     settings["fetch.queue.backoff.ms"] = "5"
     readings = pw.io.kafka.read(
         settings,
