@@ -54,6 +54,8 @@ PARTS = {
     "the benchmark itself": ("benchmarks/",),
 }  # fmt: skip
 OTHER, START = "other", "start"
+#: Of a compiled loop, called on somebody's behalf.
+_CALLS = "streams/compiled.py"
 #: Frames below which nothing is a reading's: imports, and the agent's own beginning.
 _STARTING = ("<frozen importlib", "citywatch (benchmarks/contender", "citywatch_five (benchmarks/contender")
 
@@ -68,6 +70,8 @@ def part_of(stack: str) -> str:
         return START
     for frame in reversed(stack.split(";")):
         file = frame.rpartition("(")[2]
+        if file.startswith(_CALLS):
+            continue
         for part, beginnings in PARTS.items():
             if file.startswith(beginnings):
                 return part

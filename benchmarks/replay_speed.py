@@ -1,6 +1,6 @@
 """How fast ``citywatch replay run`` goes through a bag, beside what its file costs to be scanned and decoded.
 
-    python -m benchmarks.replay_speed [--readings 1000000] [--rounds 5] [--peers [PYTHON]] [--write docs/performance.md]
+    python -m benchmarks.replay_speed [--readings 4000000] [--rounds 5] [--peers [PYTHON]] [--write docs/performance.md]
 
 A bag of dense readings: 10,000 registered methane sensors in one partition, each once in ten seconds, in Parquet as a recording
 is. The command's own figure counts (it starts when the bag is opened); scans are those of :mod:`benchmarks.replay_scan`,
@@ -114,7 +114,7 @@ def measure(core: list[int], *, readings: int, rounds: int, python: str | None, 
 
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--readings", type=int, default=1_000_000, help=f"a multiple of {BATCH} (%(default)s)")
+    parser.add_argument("--readings", type=int, default=4_000_000, help=f"a multiple of {BATCH} (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (%(default)s)")
     peers.option(parser)
     output_options(parser)

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
         ("citywatch (benchmarks/contender.py:40);compile_loops (detectors/warm.py:2)", START),
         ("citywatch.<locals>.detect (benchmarks/contender.py:64);DetectStage.process (topologies/detect.py:1)",
          "stage: clock, progress, account"),
+        ("Unusual._looped (detectors/unusual.py:94);_Loop.__call__ (streams/compiled.py:71)", "detectors"),
         ("EpollSelector.select (selectors.py:468)", "Faust and event loops"),
     ],
 )  # fmt: skip
