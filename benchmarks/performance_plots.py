@@ -32,9 +32,11 @@ def engines(rates: Mapping[str, Sequence[float]], ours: str) -> bytes:
         median = statistics.median(rates[name])
         axes.barh(place, median, color=MARK if name == ours else INK, height=0.6)
         axes.hlines(place, min(rates[name]), max(rates[name]), color="black", linewidth=0.8)
-        axes.annotate(f"{median:,.0f} ", (median, place), ha="right", va="center", color="white", fontsize=6)
+        # Behind the line: a short bar has no room for it.
+        axes.annotate(f" {median:,.0f}", (max(rates[name]), place), ha="left", va="center", fontsize=6)
     axes.set_yticks(range(len(names)), names)
     axes.set_xscale("log")
+    axes.set_xlim(min(map(min, rates.values())) / 2, max(map(max, rates.values())) * 2)
     axes.set_xlabel("readings/s, median; line: minimum to maximum", fontsize=7)
     bare(axes)
     return png(figure)
