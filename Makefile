@@ -45,7 +45,7 @@ faults: venv ## the fault lab: ONLY=zombie for one of them, TIMES=1 (20 unless s
 	$(BIN)/python -m tests.e2e.faults --write $(if $(ONLY),--keep --only $(ONLY)) $(if $(TIMES),--times $(TIMES)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
-bench: venv ## throughput, latency and fences beside their ceilings, in one run
+bench: venv ## throughput, latency, fences, vehicles and incidents beside their ceilings or goals, in one run
 	$(BIN)/python -m benchmarks
 
 .PHONY: bench-peers

@@ -1,4 +1,4 @@
-"""The readings every contender gets: 62 to 118 bytes of JSON of 10,000 methane sensors, one in ten seconds of each.
+"""The readings every contender gets: 64 to 117 bytes of JSON of 10,000 methane sensors, one in ten seconds of each.
 
 A third of the sensors write the four fields that must be, a third a unit too, a third unit, quality and sequence number.
 Now and then a sensor stands at 25 %LEL for five readings, is silent for a minute or rests at one value for three, so each rule
