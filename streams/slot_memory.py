@@ -20,7 +20,7 @@ from streams.batch import Int32, UInt8
 from streams.compiled import AVAILABLE, compiled
 
 LINE = 64
-#: Pages that a processor finds without looking them up in tables; what is smaller than half of one has no map of its own.
+#: Pages that a processor finds without looking them up in tables; what is smaller than one has no map of its own.
 _PAGE = 2 << 20
 #: What is smaller stays in the cache by itself; and a few rows are as soon done as fetched.
 _FAR, _MANY = 16 << 10, 64
@@ -29,14 +29,16 @@ _FAR, _MANY = 16 << 10, 64
 def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """An array with nothing in it yet."""
     size = math.prod(shape) * dtype.itemsize
-    if size < _PAGE // 2 or not hasattr(mmap, "MADV_HUGEPAGE"):
+    if size < _PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         wider = np.empty(size + LINE, dtype=np.uint8)
         first = -wider.ctypes.data % LINE
         return wider[first : first + size].view(dtype).reshape(shape)
-    # In whole pages, or the map would not begin with one.
+    # In whole pages, or the map would not begin with one. What does not fill one is left in small ones: a large one is there
+    # as a whole with its first byte.
+    whole = size // _PAGE * _PAGE
     memory = mmap.mmap(-1, -(-size // _PAGE) * _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):
-        memory.madvise(mmap.MADV_HUGEPAGE)
+        memory.madvise(mmap.MADV_HUGEPAGE, 0, whole)
     return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
 
 
