@@ -69,12 +69,13 @@ class Registry:
     def __init__(
         self,
         assets: Mapping[str, bytes] = _NOTHING,
-        facts: Mapping[str, tuple[Facts, ...]] = _NOTHING,
+        facts: Mapping[str, Facts | tuple[Facts, ...]] = _NOTHING,
         flaws: Mapping[str, tuple[str, ...]] = _NOTHING,
         revision: int = 0,
     ) -> None:
         #: As JSON: objects would be most of what a sensor weighs, and are seldom asked for.
         self._assets = assets
+        #: Of nearly all there is one, and a tuple around it would weigh a quarter of it.
         self._facts = facts
         self._flaws = flaws
         self.revision = revision
@@ -109,7 +110,8 @@ class Registry:
         for told in assets:
             asset = understood(told)
             held[asset.asset_id] = encode(asset)
-            facts[asset.asset_id], wrong = _read(asset)
+            periods, wrong = _read(asset)
+            facts[asset.asset_id] = periods[0] if len(periods) == 1 else periods
             flaws.pop(asset.asset_id, None)
             if wrong:
                 flaws[asset.asset_id] = tuple(wrong)
@@ -125,19 +127,20 @@ class Registry:
 
     def at(self, asset_id: str, ts: int) -> Facts | None:
         """The facts that hold at ``ts``; None for an unknown asset, and outside its periods."""
-        for facts in reversed(self._facts.get(asset_id, ())):
+        for facts in reversed(self.periods(asset_id)):
             if facts.valid_from <= ts:
                 return facts if facts.valid_to is None or ts < facts.valid_to else None
         return None
 
     def latest(self, asset_id: str) -> Facts | None:
         """The facts of the asset's last period, whenever that is."""
-        periods = self._facts.get(asset_id)
+        periods = self.periods(asset_id)
         return periods[-1] if periods else None
 
     def periods(self, asset_id: str) -> tuple[Facts, ...]:
         """All periods of an asset in time order, not overlapping."""
-        return self._facts.get(asset_id, ())
+        held = self._facts.get(asset_id, ())
+        return (held,) if isinstance(held, Facts) else held
 
     def asset(self, asset_id: str) -> Asset | None:
         """The asset as it was written."""
@@ -215,7 +218,7 @@ class Registry:
     @cached_property
     def dates(self) -> list[int]:
         """All times (ms) at which the facts of any asset change by date, ascending."""
-        every = (facts for periods in self._facts.values() for facts in periods)
+        every = (facts for asset_id in self._facts for facts in self.periods(asset_id))
         return sorted({date for facts in every for date in (facts.valid_from, facts.valid_to) if date is not None})
 
     @cached_property
@@ -247,7 +250,7 @@ class Registry:
         """Field → value → ids, over all periods; made at the first question after a change."""
         index: dict[str, dict[str, dict[str, None]]] = {"group": {}, "gateway": {}, "city": {}}
         for asset_id in self._ordered:
-            for facts in self._facts[asset_id]:
+            for facts in self.periods(asset_id):
                 for name, table in index.items():
                     value = getattr(facts, name)
                     if value is not None:
@@ -257,8 +260,8 @@ class Registry:
     @cached_property
     def _cells(self) -> dict[tuple[int, int], list[Facts]]:
         cells: dict[tuple[int, int], list[Facts]] = {}
-        for periods in self._facts.values():
-            for facts in periods:
+        for asset_id in self._facts:
+            for facts in self.periods(asset_id):
                 if facts.lat is not None and facts.lon is not None:
                     cells.setdefault(cell(facts.lat, facts.lon, _CELL_DEG), []).append(facts)
         return cells
