@@ -7,7 +7,7 @@ off-delay, the gap between the bounds deadband).
 
 Time is that of the rows (event time; for ticks the grid's time) and never moves backwards within an alarm. Rows that neither
 reach a rung nor meet a waiting or held one cost one comparison, and a slot that never reached a rung is no more than two
-numbers: most of a city never does, and its alarms would be a third of what it weighs.
+numbers: most of a city never does, and its alarms would be a third of its checkpoint.
 """
 
 from __future__ import annotations
@@ -49,6 +49,10 @@ class Delay:
     hold_count: int
 
 
+def _no_slots() -> Columns:
+    return Columns(busy=(np.bool_, False), row=(np.int32, -1))
+
+
 class Alarm:
     """Alarm states of one rule in one shard, one row per slot. Pure: rows in, transitions out.
 
@@ -72,7 +76,7 @@ class Alarm:
         self._hold_count = np.array([rung.hold_count for rung in rungs], dtype=np.int32)
         width = (len(rungs),)
         #: Per slot: whether a rung waits or is held, and the row of :attr:`state` that has it; −1 where none ever was reached.
-        self.slots = Columns(busy=(np.bool_, False), row=(np.int32, -1))
+        self.slots = _no_slots()
         #: One row for each slot that ever reached a rung, in the order in which they did.
         self.state = Columns(
             level=(np.int8, 0),
@@ -281,7 +285,7 @@ class Alarm:
             raise ValueError("snapshot of an alarm with other rungs")
         self.state.restore(saved)
         self._free = []
-        self.slots = Columns(busy=(np.bool_, False), row=(np.int32, -1))
+        self.slots = _no_slots()
         self.slots.grow(int(saved["size"]))
         slot = np.asarray(saved["slot"])
         self.slots["row"][slot] = np.arange(len(slot), dtype=np.int32)

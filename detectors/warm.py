@@ -19,7 +19,6 @@ from streams.batch import Batch
 from streams.compiled import AVAILABLE
 from streams.gate import GateSettings
 from streams.gate_kernel import warm as warm_gate
-from streams.gate_units import warm as warm_units
 from streams.record_batch_kernel import warm as warm_record_batch
 from streams.scan import warm as warm_scan
 from streams.slot_memory import warm as warm_memory
@@ -65,7 +64,6 @@ def _warm() -> list[str]:
         first_stirring(1.0, mildest, np.zeros(1, np.bool_), np.zeros(1, np.int32), np.zeros(1))
     warm_gate(GateSettings().remember_rows)
     warm_memory()
-    warm_units()
     warm_record_batch()
     warm_spellings(warm_scan())
     return names

@@ -1,7 +1,8 @@
 """What the gate remembers: of each series the newest row and the last few, of events the last ids, of vehicles the last place.
 
-Every memory gives the answer it would give row by row, so batches may be cut anywhere. Series that move forward in a batch
-are judged in one numpy step; only those with a repeated or older row are walked through one row at a time.
+Every memory gives the answer it would give row by row, so batches may be cut anywhere. Readings are judged by a compiled loop
+(:mod:`streams.gate_kernel`); fixes, and readings where nothing is compiled, in one numpy step where their series move forward,
+and one row at a time where a row is repeated or older.
 """
 
 from __future__ import annotations
@@ -48,8 +49,6 @@ class SeriesMemory:
     def __init__(self, depth: int, *, by_value: bool = True) -> None:
         self.depth, self.by_value = depth, by_value
         self._take(kernel.blank(depth)[:0])
-        #: Of whoever looks for slots that occur twice; what it holds means nothing.
-        self._seen: Int64 = np.zeros(0, dtype=np.int64)
 
     def _take(self, records: kernel.Remembered) -> None:
         """One record a slot; everything but the compiled loop sees its columns."""
@@ -86,14 +85,6 @@ class SeriesMemory:
         if len(order):
             self._push(slot[order], ts[order], value[order], np.flatnonzero(first))
         return verdicts
-
-    def _once(self, slot: Int32) -> bool:
-        """Whether no slot occurs twice: quicker to see than to sort."""
-        rows = np.arange(len(slot))
-        if len(self._seen) < len(self.newest):
-            self._seen = np.zeros(len(self.newest), dtype=np.int64)
-        self._seen[slot] = rows
-        return int(np.count_nonzero(self._seen[slot] == rows)) == len(rows)
 
     def _forward(self, slot: Int32, ts: Int64) -> tuple[Bool, Bool]:
         """Per row (sorted by slot): newer than the one before it in its series; first of its series."""
@@ -159,6 +150,8 @@ class TrackMemory(SeriesMemory):
         self.refused_ts: Int64 = np.zeros(0, dtype=np.int64)
         self.refused_place: Float64 = np.zeros((0, 2))
         self.refused: Int64 = np.zeros(0, dtype=np.int64)
+        #: Of :meth:`_once`; what it holds means nothing.
+        self._seen: Int64 = np.zeros(0, dtype=np.int64)
 
     def grow(self, size: int) -> None:
         super().grow(size)
@@ -203,6 +196,14 @@ class TrackMemory(SeriesMemory):
             self.place[s[ends], 0], self.place[s[ends], 1] = y[ends], x[ends]
             self._clear(s[ends])
         return verdicts
+
+    def _once(self, slot: Int32) -> bool:
+        """Whether no slot occurs twice: quicker to see than to sort."""
+        rows = np.arange(len(slot))
+        if len(self._seen) < len(self.newest):
+            self._seen = np.zeros(len(self.newest), dtype=np.int64)
+        self._seen[slot] = rows
+        return int(np.count_nonzero(self._seen[slot] == rows)) == len(rows)
 
     def _reached(self, ts: Int64, lat: Float64, lon: Float64, newest: Int64, before_lat: Float64, before_lon: Float64) -> Bool:
         """Whether each place can have been reached from the one before it; from nowhere every place can."""

@@ -6,26 +6,23 @@ Facts hold for a time (D14), so a slot's are kept with their validity and asked 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.batch import Bool, Float64, Int32, Int64
-from streams.compiled import compiled
+from streams.batch import Float64, Int32, Int64
 from streams.event_time import NEVER
 from streams.gate_checks import CODE, Codes, mark
 from streams.records import Reading
 from streams.registry import Registry
 from streams.row_fields import RowFields
 from streams.series import grown
-from streams.slot_memory import fetch
 from streams.units import SAME, Conversion, canonical_unit, conversion
 
 _UNFIT: Conversion = (np.nan, 0.0, 1.0)
 #: What is kept of a slot: the time for which it holds, [from, to), and the place of its conversion.
-_KEPT = np.dtype([("start", np.int64), ("end", np.int64), ("place", np.int64), ("unused", np.int64)])
-_NOTHING = np.array((NEVER, NEVER, 0, 0), dtype=_KEPT)
+_KEPT = np.dtype([("start", np.int64), ("end", np.int64), ("place", np.int64)])
+_NOTHING = np.array((NEVER, NEVER, 0), dtype=_KEPT)
 #: So many pairs of metric and unit are looked at for a whole batch.
 _FEW = 32
 
@@ -88,9 +85,9 @@ class SensorFacts:
         size = int(slot.max()) + 1 if len(slot) else 0
         if size > len(self._kept):
             self._kept = grown(self._kept, size, _NOTHING)
-        place, holds = np.empty(len(slot), dtype=np.int64), np.empty(len(slot), dtype=np.bool_)
-        fetch(self._kept, slot)
-        look_up(self._kept, slot, ts, place, holds)
+        kept = self._kept.take(slot)  # three times as fast as an index: records are copied as they lie
+        place: Int64 = kept["place"]
+        holds = (kept["start"] <= ts) & (ts < kept["end"])
         unsure = np.flatnonzero(~holds).tolist() if np.count_nonzero(holds) < len(slot) else []
         sentinel: list[int] = []
         if self._sentinels:  # what is kept is looked at before the rows that are unsure replace it
@@ -115,7 +112,7 @@ class SensorFacts:
                 scale, sentinels = conversion(row.metric, facts.unit) or _UNFIT, facts.sentinels
             start, end = facts.valid_from, 2**62 if facts.valid_to is None else facts.valid_to
         place = self._place(scale)
-        self._kept[slot] = start, end, place, 0
+        self._kept[slot] = start, end, place
         self._sentinels.pop(slot, None)
         if sentinels:
             self._sentinels[slot] = sentinels
@@ -158,18 +155,3 @@ class SensorFacts:
             self._known[key] = len(self._known)
         scales = [conversion(metric, unit) or _UNFIT for metric, unit in new]
         self._table = np.concatenate([self._table, np.array(scales, dtype=np.float64).reshape(-1, 3)])
-
-
-@compiled
-def look_up(kept: Any, slot: Int32, ts: Int64, place: Int64, holds: Bool) -> None:
-    """Write of each row where its conversion stands, and whether what is kept of its slot holds at its time."""
-    for i in range(len(slot)):
-        one, at = kept[slot[i]], ts[i]
-        place[i] = one["place"]
-        holds[i] = one["start"] <= at < one["end"]
-
-
-def warm() -> None:
-    """Have the loop compiled."""
-    none = np.zeros(0, dtype=np.int64)
-    look_up(np.zeros(1, dtype=_KEPT), none.astype(np.int32), none, none, none.astype(np.bool_))
