@@ -59,6 +59,7 @@ _CONSUMER_STOP_S, _END_S = 4.0, 15.0
 #: How long a thread may hold the interpreter while another waits for it.
 SWITCH_S = 0.0005
 EXIT_DONE, EXIT_MEND, EXIT_PROGRAM, EXIT_OUTPUTS, EXIT_FENCED, EXIT_WATCHDOG = 0, 2, 70, 74, 75, 76
+_EXITS: dict[type[Exception], int] = {Mend: EXIT_MEND, Fenced: EXIT_FENCED, NotAcknowledged: EXIT_OUTPUTS}
 
 
 def run_worker(settings: Settings, *, ready: Callable[[int], None] | None = None) -> int:
@@ -84,12 +85,19 @@ async def _main(settings: Settings, ready: Callable[[int], None] | None, deadlin
         if ready is not None:
             ready(worker.http_port)
         await worker.ended.wait()
+    except Exception as error:
+        worker.exit_code = exit_code_of(error)  # should the end have to be forced
+        raise
     finally:
         deadline.start(lambda: worker.exit_code)
         await worker.stop()
     if isinstance(worker.failure, Mend):
         raise worker.failure
     return worker.exit_code
+
+
+def exit_code_of(failure: Exception) -> int:
+    return next((code for kind, code in _EXITS.items() if isinstance(failure, kind)), EXIT_PROGRAM)
 
 
 def rules_of(settings: Settings) -> RuleBook:
@@ -350,14 +358,8 @@ class Worker:
         if self.failure is not None:
             return
         self.failure = failure
-        if isinstance(failure, Mend):
-            self.exit_code = EXIT_MEND
-        elif isinstance(failure, Fenced):
-            self.exit_code = EXIT_FENCED
-        elif isinstance(failure, NotAcknowledged):
-            self.exit_code = EXIT_OUTPUTS
-        else:
-            self.exit_code = EXIT_PROGRAM
+        self.exit_code = exit_code_of(failure)
+        if self.exit_code == EXIT_PROGRAM:
             log.critical("%s", "".join(traceback.format_exception(failure)))
         log.critical("the worker ends with exit code %d: %s", self.exit_code, failure)
         if self._app is not None:
