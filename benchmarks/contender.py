@@ -218,7 +218,7 @@ async def confluent_statistics(clock: Clock, bootstrap: str, topic: str) -> None
 
     decode = msgspec.json.Decoder(list[Reading]).decode
     slots: dict[str, int] = {}
-    count, total, squares = (np.zeros(131_072) for _ in range(3))
+    count, total, squares = (np.zeros(clock.sensors) for _ in range(3))
     for messages in _consumed(clock, bootstrap, topic):
         decoded = decode(b"[" + b",".join([message.value() for message in messages]) + b"]")
         slot = np.array([slots.setdefault(record.sensor_id, len(slots)) for record in decoded])

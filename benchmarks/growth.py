@@ -4,7 +4,7 @@
 
 Every size is measured in a process of its own (:mod:`benchmarks.growth_shard`) on one core: the detect stage over JSON readings
 of registered sensors, with threshold, robust z, silence and stuck for every sensor ("four"), or with the default anomaly
-detector on top ("five"). A line with every figure is told on standard error as it comes. About ten minutes;
+detector on top ("five"). A line with every figure is told on standard error as it comes. Some minutes;
 ``--quick`` is a smoke run whose figures say nothing.
 """
 

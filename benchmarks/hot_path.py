@@ -11,24 +11,21 @@ little, but not nothing: shares are to be trusted, not the rate.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from benchmarks import job, machine
 from benchmarks.servers import city_broker
 from benchmarks.tables import Table, answer, deliver, output_options, tell
-from benchmarks.throughput import Feed
+from benchmarks.throughput import Feed, contend
 from streams.embedded.redis import EmbeddedRedis
 from streams.errors import Mend
 
-ROOT = Path(__file__).parents[1]
 COMMAND = "python -m benchmarks.hot_path"
 RATE = 500
 #: Part of the way → how the paths of its files begin; the first that fits holds.
@@ -96,7 +93,7 @@ def spy() -> str:
     return found
 
 
-def profile(records: int, rules: str, core: list[int], others: list[int]) -> tuple[Counter[str], dict[str, float]]:
+def profile(records: int, rules: str, core: list[int], others: list[int]) -> tuple[Counter[str], dict[str, Any]]:
     """Samples by part, and what the contender said of itself."""
     program = spy()
     machine.pin(others)
@@ -110,18 +107,12 @@ def profile(records: int, rules: str, core: list[int], others: list[int]) -> tup
         Feed(broker.bootstrap, topic, records, job.SENSORS).run()
         tell(f"{records:,} readings written")
         name = {"four": "citywatch", "five": "citywatch_five"}[rules]
-        command = [program, "record", "--gil", "--format", "raw", "--rate", str(RATE), "--output", str(raw), "--"]
-        command += [sys.executable, "-m", "benchmarks.contender", name, "--bootstrap", broker.bootstrap, "--topic", topic]
-        command += ["--records", str(records), *(["--core", str(core[0])] if core else [])]
-        where = {**os.environ, "CITYWATCH_REDIS": redis.url}
-        run = subprocess.run(command, cwd=ROOT, env=where, capture_output=True, text=True, timeout=600)
-        said = [line for line in run.stdout.splitlines() if line.startswith("{")]
-        if run.returncode or not said:
-            raise RuntimeError(f"py-spy ended with {run.returncode}: {run.stderr[-2000:]}")
-        return samples(raw.read_text()), json.loads(said[-1])
+        under = [program, "record", "--gil", "--format", "raw", "--rate", str(RATE), "--output", str(raw), "--"]
+        told = contend(name, broker, topic, records, core, redis=redis.url, under=under, seconds=600.0)
+        return samples(raw.read_text()), told
 
 
-def table(found: Counter[str], told: dict[str, float], rules: str) -> Table:
+def table(found: Counter[str], told: dict[str, Any], rules: str) -> Table:
     """Shares of the samples while readings were decided, and what they come to of the processor time of one reading."""
     began = found.pop(START, 0)
     total = sum(found.values())

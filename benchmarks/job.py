@@ -78,9 +78,8 @@ def step(state: State, ts: int, value: float, arrival: int) -> list[tuple[str, i
     if ts <= last:
         return None
     raised = []
-    due = -(-(heard + SILENCE_MS) // TICK_MS) * TICK_MS
-    if heard and due <= arrival:
-        raised.append((SILENCE_RULE, due))
+    if heard and due(heard) <= arrival:
+        raised.append((SILENCE_RULE, due(heard)))
     away = value - centre
     size = abs(away)
     z = size / scale if rows >= WARMUP and scale > 0 else 0.0
@@ -101,6 +100,11 @@ def step(state: State, ts: int, value: float, arrival: int) -> list[tuple[str, i
         now = (THRESHOLD_RULE, high, was_high), (Z_RULE, odd, was_odd), (STUCK_RULE, stuck, was_stuck)
         raised += [(rule, ts) for rule, is_so, was_so in now if is_so and not was_so]
     return raised
+
+
+def due(heard: Any) -> Any:
+    """The second (ms) in which a silence since then is looked at and found; of one time or of a column of them."""
+    return -(-(heard + SILENCE_MS) // TICK_MS) * TICK_MS
 
 
 def mark(rule: str, sensor: str, ts: int) -> int:

@@ -56,7 +56,7 @@ class Sensors:
     def _heard(self, slot: Column, came: Column) -> None:
         """A silence that fell due before the reading, unless it was told; the sensor is heard now."""
         heard = self.heard[slot]
-        due = _due(heard)
+        due = job.due(heard)
         for row in np.flatnonzero((heard > 0) & (due <= came) & ~self.silent[slot]):
             job.tell(self.found, job.SILENCE_RULE, self.names[slot[row]], int(due[row]))
         self.silent[slot] = False
@@ -66,7 +66,7 @@ class Sensors:
         """Silences that have fallen due by the time of the log."""
         self.clock = max(self.clock, now)
         heard = self.heard[: len(self.slots)]
-        due = _due(heard)
+        due = job.due(heard)
         for slot in np.flatnonzero((heard > 0) & (due <= self.clock) & ~self.silent[: len(heard)]):
             job.tell(self.found, job.SILENCE_RULE, self.names[slot], int(due[slot]))
             self.silent[slot] = True
@@ -94,12 +94,6 @@ class Sensors:
             for row in np.flatnonzero(now & ~before[slot]):
                 job.tell(self.found, rule, readings[at[row]].sensor_id, int(ts[row]))
             before[slot] = now
-
-
-def _due(heard: Column) -> Column:
-    """The second in which a silence since then is looked at and found."""
-    found: Column = -(-(heard + job.SILENCE_MS) // job.TICK_MS) * job.TICK_MS
-    return found
 
 
 def _known(metric: str, unit: str | None, quality: str | None) -> bool:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,9 +118,11 @@ def contend(
     fed: bool = True,
     seconds: float = 300.0,
     python: str = sys.executable,
+    under: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Run one contender in a process; where the log is not ``fed`` beforehand, feed it at the reader's pace."""
-    command = [python, "-m", "benchmarks.contender", name, "--bootstrap", broker.bootstrap, "--topic", topic]
+    """Run one contender in a process; where the log is not ``fed`` beforehand, feed it at the reader's pace. ``under``: what is
+    to start it, if anything (a profiler)."""
+    command = [*under, python, "-m", "benchmarks.contender", name, "--bootstrap", broker.bootstrap, "--topic", topic]
     command += ["--records", str(records), "--sensors", str(sensors)]
     command += ["--core", str(core[0])] if core else []
     command += ["--check"] if check else []
@@ -154,9 +156,10 @@ def contend(
             process.kill()
             process.wait()
     complaints.join(5)
-    if process.returncode or not said or not said[-1].startswith("{"):
+    told = [line for line in said if line.startswith("{")]
+    if process.returncode or not told:
         raise RuntimeError(f"{name} ended with {process.returncode}: {''.join(errors)[-2000:]}")
-    result: dict[str, Any] = json.loads(said[-1])
+    result: dict[str, Any] = json.loads(told[-1])
     return result
 
 

@@ -41,9 +41,8 @@ def row_by_row(read: list[tuple[job.Reading, int]]) -> Counter[str]:
         for rule, at in raised or ():
             job.tell(found, rule, reading.sensor_id, at)
     for name, (*_, heard) in states.items():
-        due = -(-(heard + job.SILENCE_MS) // job.TICK_MS) * job.TICK_MS
-        if heard and due <= read[-1][1]:
-            job.tell(found, job.SILENCE_RULE, name, due)
+        if heard and job.due(heard) <= read[-1][1]:
+            job.tell(found, job.SILENCE_RULE, name, job.due(heard))
     return found
 
 
