@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 import detectors  # noqa: F401  (registers the house's detectors)
 from benchmarks.detection_peers import PEERS
 from benchmarks.nab_score import PROFILES, File, Tally, read, tally, total
-from detectors.base import Series, registered
+from detectors.base import registered
+from detectors.series import Series
 from streams.batch import Batch
 
 OURS = "unusual"

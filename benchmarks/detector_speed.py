@@ -30,11 +30,12 @@ from benchmarks import detector_shard, machine
 from benchmarks.detector_rows import batches
 from benchmarks.detector_shard import Shard
 from detectors.alarm import Alarm
-from detectors.base import Detector, Series, registered
+from detectors.base import Detector, registered
 from detectors.fences import FenceSet
 from detectors.ladder import Ladder
 from detectors.rule import Rung
 from detectors.scoring import DEFAULT_DETECTOR, readings
+from detectors.series import Series
 from streams.batch import Batch, rounds
 
 

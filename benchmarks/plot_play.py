@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from benchmarks.plot_data import Rows
-from detectors.base import Detector, Series, registered
+from detectors.base import Detector, registered
+from detectors.series import Series
 from streams.batch import Batch
 from streams.records import HotlineCall, Reading, VehicleFix
 

@@ -37,7 +37,7 @@ class AccumulationParams(Params, frozen=True):
 class Accumulation(Detector[AccumulationParams]):
     """Measure: the sum over the last ``window_s`` seconds, this row included; NaN where the value is no finite number.
 
-    >>> from detectors.base import Series
+    >>> from detectors.series import Series
     >>> detector = Accumulation(AccumulationParams(window_s=3600), [Series("R1", "rain")]); detector.grow(1)
     >>> def rain(ts, value):
     ...     zero, at = np.zeros(1, dtype=np.int32), np.array([ts])

@@ -43,7 +43,7 @@ class AlarmBitsParams(Params, frozen=True):
 class AlarmBits(Detector[AlarmBitsParams]):
     """No state: the word is the state.
 
-    >>> from detectors.base import Series
+    >>> from detectors.series import Series
     >>> detector = AlarmBits(AlarmBitsParams(("sos", "power_cut")), [Series("T1", stream="vehicle")])
     >>> slot, at = np.zeros(3, dtype=np.int32), np.arange(3)
     >>> word = {"alarm_bits": np.array([0.0, 1.0, 257.0])}

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -27,6 +27,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.series import Series
 from streams.batch import Batch, Float64, Int32, Int64
 from streams.series import grown
 
@@ -38,36 +39,6 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 P = TypeVar("P", bound=Params)
-
-
-@dataclass(slots=True, frozen=True)
-class Series:
-    """What is known of one series (one slot): identity, and the facts of the registry that hold at the time.
-
-    ``limits`` are in the metric's canonical unit. ``interval_s`` and the two numbers after it are the three numbers of
-    silence (D9). ``attributes`` are the registry's. ``registered`` is False for an entity the registry does not know;
-    ``awaited`` for a registered one whose records go to another partition (partitions were added to the topic): that no
-    more of it comes here is no silence.
-    """
-
-    entity: str
-    metric: str | None = None
-    stream: str = "sensor"
-    registered: bool = False
-    awaited: bool = True
-    city: str = ""
-    lat: float | None = None
-    lon: float | None = None
-    grid_code: str | None = None
-    gateway: str | None = None
-    group: str | None = None
-    unit: str | None = None
-    kind: str | None = None
-    interval_s: float | None = None
-    report_after_s: float | None = None
-    give_up_after_s: float | None = None
-    limits: Mapping[str, float] = field(default_factory=dict)
-    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -16,8 +16,9 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import Detector, Measures, Params, Series, Snapshot, register
+from detectors.base import Detector, Measures, Params, Snapshot, register
 from detectors.daily import daily_window, in_daily
+from detectors.series import Series
 from streams.batch import Batch
 
 #: Lamps remembered of one group; a circuit has some forty.

@@ -38,7 +38,7 @@ class DumpingParams(FencedParams, frozen=True):
 class Dumping(Fenced[DumpingParams]):
     """State per truck: its last fix (time, load, slow outside or not) and since when there is evidence.
 
-    >>> from detectors.base import Series
+    >>> from detectors.series import Series
     >>> from detectors.fences import FenceSet
     >>> detector = Dumping(DumpingParams(), [Series("T1", stream="vehicle", kind="muck_truck")]); detector.grow(1)
     >>> far = {"type": "Point", "coordinates": [117.9, 31.8]}

@@ -22,7 +22,8 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import Columns, Detector, Measures, Params, Series, register
+from detectors.base import Columns, Detector, Measures, Params, register
+from detectors.series import Series
 from streams.batch import Batch, Float64, Int32, Int64
 
 SPANS = 12

@@ -15,9 +15,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from detectors.base import Detector, Params, Series
+from detectors.base import Detector, Params
 from detectors.fence_grid import Index
 from detectors.fences import FenceSet, inline_id
+from detectors.series import Series
 from streams.batch import Bool, Float64, Int32, Int64
 
 

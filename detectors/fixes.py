@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from detectors.base import Series
+from detectors.series import Series
 from streams.batch import Batch, Bool, Float64
 
 STATUS_POSITIONED = 1

@@ -62,7 +62,7 @@ class GeofenceParams(FencedParams, frozen=True):
 class Geofence(Fenced[GeofenceParams]):
     """State per vehicle: the fence it is in, since when, and the fixes that speak for another place.
 
-    >>> from detectors.base import Series
+    >>> from detectors.series import Series
     >>> from detectors.fences import FenceSet
     >>> detector = Geofence(GeofenceParams(kinds=["school"]), [Series("T1", stream="vehicle")]); detector.grow(1)
     >>> ring = [[117, 31], [117.01, 31], [117.01, 31.01], [117, 31.01], [117, 31]]

@@ -21,9 +21,10 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import Detector, Measures, Params, Series, Snapshot, register
+from detectors.base import Detector, Measures, Params, Snapshot, register
 from detectors.group_deviation import GroupDeviation, GroupDeviationParams, GroupVerdict
 from detectors.group_rounds import Rounds
+from detectors.series import Series
 from streams.batch import Batch
 
 

@@ -41,7 +41,7 @@ class ImpliedSpeedParams(Params, frozen=True):
 class ImpliedSpeed(Detector[ImpliedSpeedParams]):
     """State per vehicle: the last fix used.
 
-    >>> from detectors.base import Series
+    >>> from detectors.series import Series
     >>> detector = ImpliedSpeed(ImpliedSpeedParams(), [Series("T1", stream="vehicle")]); detector.grow(1)
     >>> def fix(ts, lat):
     ...     zero, at = np.zeros(1, dtype=np.int32), np.array([ts])

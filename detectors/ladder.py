@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Series
 from detectors.rule import Bound, Limit, Rung
+from detectors.series import Series
 from streams import compiled
 from streams.batch import Bool, Float64, Int32
 from streams.series import grown

@@ -260,7 +260,7 @@ class Lexicon(Detector[LexiconParams]):
     """Measure: the confidence that the call expresses the concept: 1, 0.5 (feared) or 0; 2 if urgency is weighed. No state.
 
     >>> from types import SimpleNamespace
-    >>> from detectors.base import Series
+    >>> from detectors.series import Series
     >>> detector = Lexicon(LexiconParams("gas_smell"), [Series("12345", stream="hotline")])
     >>> calls = [SimpleNamespace(text=text, category=None) for text in ("楼道里有很重的煤气味", "煤气公司电话是多少？")]
     >>> slot, at = np.zeros(2, dtype=np.int32), np.arange(2)

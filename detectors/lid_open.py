@@ -31,7 +31,7 @@ class LidOpenParams(Params, frozen=True):
 class LidOpen(Detector[LidOpenParams]):
     """State per truck: since when, and the last fix that said so.
 
-    >>> from detectors.base import Series
+    >>> from detectors.series import Series
     >>> detector = LidOpen(LidOpenParams(), [Series("T1", stream="vehicle", kind="muck_truck")]); detector.grow(1)
     >>> def fix(ts):
     ...     zero, at = np.zeros(1, dtype=np.int32), np.array([ts])

@@ -27,7 +27,8 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import Columns, Detector, Measures, Params, Series, Snapshot, register
+from detectors.base import Columns, Detector, Measures, Params, Snapshot, register
+from detectors.series import Series
 from streams.batch import Batch, Float64, Int64
 
 _NEVER = np.iinfo(np.int64).min // 2

@@ -62,7 +62,7 @@ def believable(speed: Float64, before: Float64, gap_s: Float64, params: Overspee
 class Overspeed(Fenced[OverspeedParams]):
     """State per vehicle: the last believed fix.
 
-    >>> from detectors.base import Series
+    >>> from detectors.series import Series
     >>> detector = Overspeed(OverspeedParams(), [Series("T1", stream="vehicle", limits={"speed_kmh": 50.0})]); detector.grow(1)
     >>> one, zero = np.array([1000]), np.zeros(1, dtype=np.int32)
     >>> place = {"lat": np.array([31.8]), "lon": np.array([117.2]), "speed_kmh": np.array([60.0])}

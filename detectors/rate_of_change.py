@@ -18,7 +18,8 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from detectors import rate_of_change_kernel as kernel
-from detectors.base import Columns, Detector, Measures, Params, Series, register
+from detectors.base import Columns, Detector, Measures, Params, register
+from detectors.series import Series
 from streams import compiled
 from streams.batch import Batch, Float64, Int32, Int64, rounds
 

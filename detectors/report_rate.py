@@ -29,8 +29,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from detectors import report_rate_kernel as kernel
-from detectors.base import Columns, Detector, Measures, Params, Series, register
+from detectors.base import Columns, Detector, Measures, Params, register
 from detectors.report_rate_kernel import FOREVER
+from detectors.series import Series
 from detectors.small import beside
 from streams import compiled
 from streams.batch import Batch, Bool, Float64, Int32, Int64, rounds

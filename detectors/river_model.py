@@ -32,9 +32,10 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import Detector, Measures, Params, Series, Snapshot, register
+from detectors.base import Detector, Measures, Params, Snapshot, register
 from detectors.river_fit import Fit, try_out
 from detectors.river_names import SHORT_NAMES, kind_of, model_class
+from detectors.series import Series
 from streams.batch import Batch, Float64
 
 #: Of a score in 0 to 1; of usual distances from a forecast; of standard deviations.

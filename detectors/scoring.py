@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from detectors.base import Detector, Params, Series, registered
+from detectors.base import Detector, Params, registered
+from detectors.series import Series
 from detectors.toml_form import mistakes, nearest
 from streams.batch import Batch
 from streams.errors import Mend

@@ -24,8 +24,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from detectors import silence_kernel as kernel
-from detectors.base import Columns, Detector, Measures, Params, Series, Snapshot, register
+from detectors.base import Columns, Detector, Measures, Params, Snapshot, register
 from detectors.neighbours import Gateways, Neighbours, whose
+from detectors.series import Series
 from detectors.silence_kernel import FOREVER, MEDIAN_STEP, NEVER, UNKNOWN
 from detectors.slot_records import SlotRecords
 from streams import compiled

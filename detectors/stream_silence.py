@@ -17,7 +17,8 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import Columns, Detector, Measures, Params, Series, register
+from detectors.base import Columns, Detector, Measures, Params, register
+from detectors.series import Series
 from streams.batch import Batch, Float64, Int64
 
 _NEVER = np.iinfo(np.int64).min

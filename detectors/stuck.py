@@ -20,7 +20,8 @@ import numpy as np
 from msgspec import Meta
 
 from detectors import stuck_kernel as kernel
-from detectors.base import Detector, Measures, Params, Series, register
+from detectors.base import Detector, Measures, Params, register
+from detectors.series import Series
 from detectors.slot_records import SlotRecords
 from detectors.small import beside
 from streams import compiled

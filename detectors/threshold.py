@@ -12,8 +12,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from detectors.base import Detector, Measures, Params, Series, register
+from detectors.base import Detector, Measures, Params, register
 from detectors.daily import daily_window, in_daily
+from detectors.series import Series
 from streams.batch import Batch
 
 
@@ -39,7 +40,7 @@ class Threshold(Detector[ThresholdParams]):
     """Measure: the value, in the metric's canonical unit.
 
     >>> import numpy as np
-    >>> from detectors.base import Series
+    >>> from detectors.series import Series
     >>> detector = Threshold(ThresholdParams(), [Series("GAS-1", "ch4")]); detector.grow(1)
     >>> one = np.ones(1, dtype=np.int64)
     >>> row = Batch("sensor", one.astype(np.int32) * 0, one, one, one, one.astype(np.int32), one > 1, [None],

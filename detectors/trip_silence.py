@@ -15,7 +15,8 @@ import numpy as np
 from msgspec import Meta
 
 from detectors import fixes
-from detectors.base import Columns, Detector, Measures, Params, Series, Snapshot, register
+from detectors.base import Columns, Detector, Measures, Params, Snapshot, register
+from detectors.series import Series
 from streams.batch import Batch, Bool, Int64
 
 _FOREVER = np.iinfo(np.int64).max

@@ -26,8 +26,9 @@ import numpy as np
 
 from detectors import counter_steps, day_profile, episodes, pace, tails, unusual_state
 from detectors import unusual_params as fixed
-from detectors.base import Detector, Measures, Params, Series, register
+from detectors.base import Detector, Measures, Params, register
 from detectors.elementary import exp, log10
+from detectors.series import Series
 from detectors.slot_records import SlotRecords
 from detectors.small import beside, bounded
 from detectors.unusual_kernel import by_rows

@@ -45,7 +45,7 @@ class VideoPersistenceParams(Params, frozen=True):
 class VideoPersistence(Detector[VideoPersistenceParams]):
     """A slot is a camera and a kind.
 
-    >>> from detectors.base import Series
+    >>> from detectors.series import Series
     >>> detector = VideoPersistence(VideoPersistenceParams(window_s=10), [Series("C1", "fire", "video")]); detector.grow(1)
     >>> def seen(ts, confidence):
     ...     zero, at = np.zeros(1, dtype=np.int32), np.array([ts])

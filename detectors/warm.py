@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from detectors.base import Series, registered
+from detectors.base import registered
 from detectors.ladder import first_stirring
+from detectors.series import Series
 from streams.batch import Batch
 from streams.compiled import AVAILABLE
 from streams.gate import GateSettings

@@ -10,57 +10,20 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
-from typing import Any
 
 import msgspec
 
+from streams.asset_facts import NOTHING, FactReader, Facts
+from streams.asset_pages import AssetPages
 from streams.asset_words import understood
 from streams.codec import decode_record, encode
-from streams.event_time import epoch_ms
-from streams.geography import METRES_PER_DEGREE, cell, haversine_m, metres_per_degree, to_wgs84
-from streams.records import Asset, Period
-from streams.units import conversion, limits_in_canonical
+from streams.geography import METRES_PER_DEGREE, cell, haversine_m, metres_per_degree
+from streams.records import Asset
 from streams.unreadable import Cause
 
 _CELL_DEG = 0.01
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _unpacked = msgspec.json.Decoder(Asset).decode
-
-
-@dataclass(slots=True, frozen=True)
-class Facts:
-    """What holds for an asset from ``valid_from`` (inclusive) to ``valid_to`` (exclusive, None: until further notice).
-
-    Positions are WGS-84 degrees or None; times epoch milliseconds. ``limits`` are in the metric's canonical unit; ``unit`` and
-    ``sentinels`` are as the device sends.
-    """
-
-    asset_id: str
-    kind: str
-    valid_from: int
-    valid_to: int | None = None
-    lat: float | None = None
-    lon: float | None = None
-    city: str | None = None
-    grid_code: str | None = None
-    group: str | None = None
-    gateway: str | None = None
-    metric: str | None = None
-    unit: str | None = None
-    interval_s: float | None = None
-    report_after_s: float | None = None
-    give_up_after_s: float | None = None
-    limits: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
-    sentinels: tuple[float, ...] = ()
-    owner: str | None = None
-    department: str | None = None
-    attributes: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-
-    def holds_at(self, ts: int) -> bool:
-        return self.valid_from <= ts and (self.valid_to is None or ts < self.valid_to)
 
 
 class Registry:
@@ -68,15 +31,15 @@ class Registry:
 
     def __init__(
         self,
-        assets: Mapping[str, bytes] = _NOTHING,
-        facts: Mapping[str, Facts | tuple[Facts, ...]] = _NOTHING,
-        flaws: Mapping[str, tuple[str, ...]] = _NOTHING,
+        facts: Mapping[str, Facts | tuple[Facts, ...]] = NOTHING,
+        texts: AssetPages | None = None,
+        flaws: Mapping[str, tuple[str, ...]] = NOTHING,
         revision: int = 0,
     ) -> None:
-        #: As JSON: objects would be most of what a sensor weighs, and are seldom asked for.
-        self._assets = assets
-        #: Of nearly all there is one, and a tuple around it would weigh a quarter of it.
+        #: Of every asset; of nearly all there is one period, and a tuple around it would weigh half of it.
         self._facts = facts
+        #: As JSON: objects would be most of what a sensor weighs, and are seldom asked for.
+        self._texts = AssetPages() if texts is None else texts
         self._flaws = flaws
         self.revision = revision
 
@@ -103,19 +66,22 @@ class Registry:
 
     def with_assets(self, assets: Iterable[Asset] = (), gone: Iterable[str] = (), revision: int | None = None) -> Registry:
         """A registry with these assets set and those gone: one copy for any number of changes."""
-        held, facts, flaws = dict(self._assets), dict(self._facts), dict(self._flaws)
-        for asset_id in gone:
-            for table in (held, facts, flaws):
-                table.pop(asset_id, None)
-        for told in assets:
-            asset = understood(told)
-            held[asset.asset_id] = encode(asset)
-            periods, wrong = _read(asset)
-            facts[asset.asset_id] = periods[0] if len(periods) == 1 else periods
-            flaws.pop(asset.asset_id, None)
+        told: dict[str, Asset | None] = dict.fromkeys(gone)
+        told |= {asset.asset_id: understood(asset) for asset in assets}
+        in_order = ((name, told[name]) for name in sorted(told))
+        texts = self._texts.changed((name, None if asset is None else encode(asset)) for name, asset in in_order)
+        facts, flaws = dict(self._facts), dict(self._flaws)
+        reader = FactReader()
+        for name, asset in told.items():
+            flaws.pop(name, None)
+            if asset is None:
+                facts.pop(name, None)
+                continue
+            periods, wrong = reader.read(asset)
+            facts[periods[0].asset_id if periods else name] = periods[0] if len(periods) == 1 else periods
             if wrong:
-                flaws[asset.asset_id] = tuple(wrong)
-        return Registry(held, facts, flaws, self.revision if revision is None else revision)
+                flaws[name] = tuple(wrong)
+        return Registry(facts, texts, flaws, self.revision if revision is None else revision)
 
     def with_asset(self, asset: Asset, revision: int | None = None) -> Registry:
         return self.with_assets([asset], revision=revision)
@@ -144,14 +110,14 @@ class Registry:
 
     def asset(self, asset_id: str) -> Asset | None:
         """The asset as it was written."""
-        held = self._assets.get(asset_id)
-        return None if held is None else _unpacked(held)
+        text = self._texts.get(asset_id)
+        return None if text is None else _unpacked(text)
 
     def __contains__(self, asset_id: object) -> bool:
-        return asset_id in self._assets
+        return asset_id in self._facts
 
     def __len__(self) -> int:
-        return len(self._assets)
+        return len(self._facts)
 
     # --- many assets (``ts`` None: by each asset's last period) -----------------------------------------------------------
 
@@ -212,8 +178,7 @@ class Registry:
 
     def lines(self) -> Iterator[bytes]:
         """Every asset as JSON, in order of id: the snapshot a bag carries."""
-        for asset_id in self._ordered:
-            yield self._assets[asset_id]
+        return self._texts.lines()
 
     @cached_property
     def dates(self) -> list[int]:
@@ -223,7 +188,7 @@ class Registry:
 
     @cached_property
     def _ordered(self) -> list[str]:
-        return sorted(self._assets)
+        return sorted(self._facts)
 
     @cached_property
     def _last_of_kind(self) -> dict[str, list[Facts]]:
@@ -279,86 +244,3 @@ class Registry:
         for row in range(south, north + 1):
             for column in range(west, east + 1):
                 yield from self._cells.get((row, column), ())
-
-
-# --- reading an asset ---------------------------------------------------------------------------------------------------------
-
-
-def _read(asset: Asset) -> tuple[tuple[Facts, ...], list[str]]:
-    """The asset's periods in time order, and what is wrong with them. Where two overlap, the later one holds from its start."""
-    flaws: list[str] = []
-    found: list[tuple[int, int | None, int, Period]] = []
-    for number, period in enumerate(asset.periods, 1):
-        try:
-            start = epoch_ms(period.from_)
-            end = None if period.to is None else epoch_ms(period.to)
-        except (ValueError, OverflowError) as error:
-            flaws.append(f"period {number}: {error}; the period is left out")
-            continue
-        if end is not None and start >= end:
-            flaws.append(f"period {number}: from is not before to; the period is left out")
-            continue
-        found.append((start, end, number, period))
-    if not asset.periods:
-        flaws.append("no period; nothing holds for it")
-    found.sort(key=lambda entry: (entry[0], entry[2]))
-    facts: list[Facts] = []
-    for i, (start, end, number, period) in enumerate(found):
-        after = found[i + 1] if i + 1 < len(found) else None
-        if after is not None and (end is None or end > after[0]):
-            if end is not None or after[0] == start:
-                flaws.append(f"period {number} overlaps period {after[2]}; it ends where that one begins")
-            end = after[0]
-            if start == end:
-                continue
-        facts.append(_facts(asset, period, start, end, f"period {number}", flaws))
-    return tuple(facts), flaws
-
-
-def _facts(asset: Asset, period: Period, start: int, end: int | None, place: str, flaws: list[str]) -> Facts:
-    lat, lon = period.lat, period.lon
-    if (lat is None) != (lon is None):
-        flaws.append(f"{place}: only one of lat and lon; taken as without position")
-        lat = lon = None
-    if lat is not None and lon is not None:
-        try:
-            lat, lon = to_wgs84(lat, lon, period.crs)
-        except ValueError as error:
-            flaws.append(f"{place}: {error}; taken as without position")
-            lat = lon = None
-    if lat is not None and lon is not None and (not (abs(lat) <= 90 and abs(lon) <= 180) or lat == lon == 0):
-        flaws.append(
-            f"{place}: position {lat}, {lon} is not on Earth or is the zero of an unset device; taken as without position"
-        )
-        lat = lon = None
-    if period.metric is not None and conversion(period.metric, period.unit) is None:
-        flaws.append(
-            f"{place}: unit {period.unit!r} does not fit metric {period.metric!r}; its readings without a unit are refused"
-        )
-    return Facts(
-        asset.asset_id,
-        asset.kind,
-        start,
-        end,
-        lat,
-        lon,
-        period.city,
-        period.grid_code,
-        period.group,
-        period.gateway,
-        period.metric,
-        period.unit,
-        period.interval_s,
-        period.report_after_s,
-        period.give_up_after_s,
-        _kept(limits_in_canonical(period.metric, period.unit, period.limits)),
-        tuple(period.sentinels),
-        period.owner,
-        period.department,
-        _kept(dict(period.attributes)),
-    )
-
-
-def _kept(table: dict[str, Any]) -> Mapping[str, Any]:
-    """Not to be changed; most say nothing, and these are one and the same."""
-    return MappingProxyType(table) if table else _NOTHING

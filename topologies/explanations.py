@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from detectors.alarm import Transition
-from detectors.base import Series
 from detectors.rule import Rule
+from detectors.series import Series
 
 
 def moment(ms: int) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from detectors.base import Series
+from detectors.series import Series, role_of
+from streams.asset_facts import Facts
 from streams.batch import Float64
-from streams.registry import Facts, Registry
+from streams.registry import Registry
 from streams.row_fields import RowFields
 from streams.vocabulary import METRICS
 
@@ -59,27 +60,11 @@ def series_of(
     if stream == "vehicle":
         named = facts.attributes.get("vehicle_kind")
         kind = named if isinstance(named, str) else kind
-    return Series(
-        entity,
-        second,
-        stream,
-        registered=True,
-        awaited=stream not in ASSET_KIND or comes_here(facts),
-        city=facts.city or "",
-        lat=facts.lat,
-        lon=facts.lon,
-        grid_code=facts.grid_code,
-        gateway=facts.gateway,
-        group=facts.group,
-        unit=canonical_unit(second) if stream == "sensor" else None,
-        kind=kind,
-        # A camera is heard per kind of event, of which most stay away for days: silence of one kind says nothing.
-        interval_s=facts.interval_s if own and stream != "video" else None,
-        report_after_s=facts.report_after_s if own and stream != "video" else None,
-        give_up_after_s=facts.give_up_after_s if own and stream != "video" else None,
-        limits=facts.limits if own else {},
-        attributes=facts.attributes,
-    )
+    # A camera is heard per kind of event, of which most stay away for days: silence of one kind says nothing.
+    paced = own and stream != "video"
+    awaited = stream not in ASSET_KIND or comes_here(facts)
+    unit = canonical_unit(second) if stream == "sensor" else None
+    return Series.of(facts, role_of(second, stream, True, awaited, unit, kind, own, paced))
 
 
 def canonical_unit(metric: str | None) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from detectors.base import Series
 from detectors.rule import Match
+from detectors.series import Series
 
 #: Sorts of series that are remembered at once.
 _SORTS = 4_096

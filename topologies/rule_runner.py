@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.alarm import Alarm, Transition
-from detectors.base import Detector, Measures, Series
+from detectors.base import Detector, Measures
 from detectors.ladder import Ladder
 from detectors.rule import Rule
 from detectors.rulebook import RuleBook
+from detectors.series import Series
 from streams.batch import Batch, Bool, Int32, Int64, rounds
 from streams.records import Point, Signal, Source
 from streams.series import grown

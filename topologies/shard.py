@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Series
+from detectors.series import Series
+from streams.asset_facts import Facts
 from streams.batch import Batch, Bool, Int64, RawBatch
 from streams.codec import decode
 from streams.event_time import NEVER, Watermark
 from streams.gate import Gate, GateSettings
 from streams.partitioner import partition_of
 from streams.records import DeadLetter, Quarantined
-from streams.registry import Facts, Registry
+from streams.registry import Registry
 from streams.series import SeriesIndex, grown
 from topologies.facts import ASSET_KIND, next_boundary, partition_key, series_of, state_columns
 from topologies.regroup import Groups

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Series
 from detectors.rule import Rule
 from detectors.rulebook import RuleBook
+from detectors.series import Series
 from streams.batch import Batch, Bool, Int64
 from topologies.rule_context import TICK_MS, Context, Emit, OffsetAt
 from topologies.rule_runner import RuleRunner

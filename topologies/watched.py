@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Series
+from detectors.series import Series
 from streams.batch import Bool, Int32
 from topologies.rule_match import Matching
 from topologies.rule_runner import RuleRunner

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from detectors.base import Detector, Series
+from detectors.base import Detector
+from detectors.series import Series
 from streams.batch import Batch, rounds
 from streams.records import HotlineCall, Reading, VehicleFix, VideoEvent
 

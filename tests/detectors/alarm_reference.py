@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from detectors.base import Series
 from detectors.ladder import resolve
 from detectors.rule import Rung
+from detectors.series import Series
 
 
 @dataclass

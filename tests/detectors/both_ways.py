@@ -9,7 +9,8 @@ from unittest import mock
 import numpy as np
 from hypothesis import strategies as st
 
-from detectors.base import Detector, Measures, Series
+from detectors.base import Detector, Measures
+from detectors.series import Series
 from streams import compiled
 from streams.batch import Batch
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Measures, Series, registered
+from detectors.base import Measures, registered
+from detectors.series import Series
 from streams.batch import Batch
 from tests.detectors.one_series import START
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from detectors.base import Detector, Measures, Series, registered
+from detectors.base import Detector, Measures, registered
+from detectors.series import Series
 from streams.batch import Batch
 from streams.records import Reading
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.accumulation import Accumulation, AccumulationParams
-from detectors.base import Series
+from detectors.series import Series
 from streams.batch import Batch
 
 

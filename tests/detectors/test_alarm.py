@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.alarm import Alarm, Transition
-from detectors.base import Series
 from detectors.ladder import Ladder
 from detectors.rule import Limit, Rung
+from detectors.series import Series
 from streams.batch import rounds
 from tests.detectors.alarm_reference import ReferenceAlarm
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from detectors import alarm as module
 from detectors.alarm import Alarm, Transition
-from detectors.base import Series
 from detectors.ladder import Ladder
 from detectors.rule import Limit, Rung
+from detectors.series import Series
 from streams.batch import rounds
 
 SLOTS = 4

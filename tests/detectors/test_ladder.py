@@ -5,9 +5,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from detectors.base import Series
 from detectors.ladder import Ladder, resolve
 from detectors.rule import Limit, Rung
+from detectors.series import Series
 from streams import compiled
 
 

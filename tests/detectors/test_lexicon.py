@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import detectors
-from detectors.base import Series
 from detectors.lexicon import Lexicon, LexiconParams, concepts, readings
 from detectors.phrase_book import PhraseBook
+from detectors.series import Series
 from replay.simulate.people import QUIET_CALLS
 from streams.batch import Batch
 from tests.detectors import callers

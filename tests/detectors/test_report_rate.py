@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from detectors.base import Series
+from detectors.series import Series
 from tests.detectors.one_series import START, OneSeries
 
 #: Seconds from the fixture's start to the next whole hour, where windows stand.

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import detectors  # noqa: F401  (registers the house's detectors)
-from detectors.base import Series, registered
+from detectors.base import registered
 from detectors.group_scoring import scorer_of
 from detectors.scoring import DEFAULT_DETECTOR, DetectorScorer, OnwardTime, Verdict, scored
+from detectors.series import Series
 from streams.batch import Batch, rounds
 from streams.errors import Mend
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.base import Series
+from detectors.series import Series
 from detectors.silence import NEVER, Silence, SilenceParams
 from tests.detectors.one_series import OneSeries
 

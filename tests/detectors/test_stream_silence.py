@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from detectors.base import Series
+from detectors.series import Series
 from tests.detectors.one_series import OneSeries
 
 

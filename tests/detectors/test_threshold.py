@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detectors.base import Series
+from detectors.series import Series
 from detectors.threshold import Threshold, ThresholdParams
 from streams.batch import Batch
 from tests.detectors.one_series import OneSeries

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detectors.base import Series
+from detectors.series import Series
 from detectors.unusual import Unusual, UnusualParams
 from streams import compiled
 from streams.batch import Batch

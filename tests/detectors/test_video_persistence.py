@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.base import Series
+from detectors.series import Series
 from detectors.video_persistence import VideoPersistence, VideoPersistenceParams
 from streams.batch import Batch
 

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from detectors.base import Detector, Series
+from detectors.base import Detector
+from detectors.series import Series
 from streams.batch import Batch, rounds
 
 #: 2023-11-15 00:00:00 +08:00.

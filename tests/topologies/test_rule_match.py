@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.base import Series
 from detectors.rule import Match
+from detectors.series import Series
 from topologies.rule_match import Matching, matches
 
 WELL = Series("S", "ch4", limits={"high": 1.0}, attributes={"place": "well"}, registered=True)
