@@ -205,7 +205,8 @@ class Silence(Detector[SilenceParams]):
         slot, after = batch.slot, self.state["after"][batch.slot]
         if self.params.learn:
             after = np.where(self._facts["named"][slot], after, 1)
-        return np.where(after > 0, batch.arrival + after, FOREVER)
+        due: Int64 = batch.arrival + after
+        return due if after.all() else np.where(after > 0, due, FOREVER)
 
     def tick(self, now: int) -> Measures | None:
         state, size = self.state, self.state.size

@@ -39,7 +39,13 @@ class AssetPages:
         self._pages: list[bytes] = []
 
     def get(self, name: str) -> bytes | None:
-        return next((text for found, text in self._open(self._page_of((name, None))) if found == name), None)
+        return next(self.some([name]), None)
+
+    def some(self, names: Iterable[str]) -> Iterator[bytes]:
+        """The texts there are of these ids, which ascend: a page is opened once for all of it."""
+        for place, wanted in groupby(names, self._page_of):
+            page = dict(self._open(place))
+            yield from (page[name] for name in wanted if name in page)
 
     def lines(self) -> Iterator[bytes]:
         """All texts in the order of their ids."""
@@ -53,15 +59,15 @@ class AssetPages:
         """
         found = AssetPages()
         kept = 0
-        for place, new in groupby(texts, self._page_of):
+        for place, new in groupby(texts, lambda entry: self._page_of(entry[0])):
             found._keep(self, kept, place)
             kept = place + 1
             found._pack(_merged(self._open(place), new))
         found._keep(self, kept, len(self._pages))
         return found
 
-    def _page_of(self, entry: tuple[str, bytes | None]) -> int:
-        return max(bisect_right(self._firsts, entry[0]) - 1, 0)
+    def _page_of(self, name: str) -> int:
+        return max(bisect_right(self._firsts, name) - 1, 0)
 
     def _open(self, place: int) -> list[tuple[str, bytes]]:
         if place >= len(self._pages):

@@ -113,6 +113,11 @@ class Registry:
         text = self._texts.get(asset_id)
         return None if text is None else _unpacked(text)
 
+    def assets_of(self, kinds: Iterable[str]) -> Iterator[Asset]:
+        """The assets that are of these kinds by their last period, as they were written, in order of id within a kind."""
+        for kind in kinds:
+            yield from map(_unpacked, self._texts.some(facts.asset_id for facts in self._last_of_kind.get(kind, ())))
+
     def __contains__(self, asset_id: object) -> bool:
         return asset_id in self._facts
 

@@ -294,15 +294,15 @@ class DetectStage:
         for i in passing(clock, since, step):
             offset = int(offsets[i])
             if times is not None:
-                until_row = int(np.searchsorted(batch.offset, offset, side="left"))
+                until_row = int(batch.offset.searchsorted(offset))
                 self.shard.hear(batch.slot[heard:until_row], times[heard:until_row], batch.ts[heard:until_row])
                 heard = until_row
-            self._tell_progress(int(clock[i]) // step * step, offset, told, self._account + before(found, i, offset))
+            self._tell_progress(int(clock[i]) // step * step, offset, told, self._account, before(found, i, offset))
         if times is not None:
             self.shard.hear(batch.slot[heard:], times[heard:], batch.ts[heard:])
         self._account.update(found.outcomes)
 
-    def _tell_progress(self, tick: int, offset: int, told: Told, account: Mapping[str, int]) -> None:
+    def _tell_progress(self, tick: int, offset: int, told: Told, *account: Mapping[str, int]) -> None:
         share, heard = self.shard.silent_fraction(tick), self.shard.heard(tick)
         for city in self._cities:
             control = Control(
@@ -313,7 +313,7 @@ class DetectStage:
                 silent_fraction=share,
                 heard_ts=heard,
                 registry_revision=self.registry.revision,
-                outcomes=stated(account),
+                outcomes=stated(*account),
             )
             told((offset, tick, 0, _CONTROL_PLACE, 0), control)
 

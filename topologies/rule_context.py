@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -22,6 +23,9 @@ Order = tuple[int, int, int, int, int]
 Emit = Callable[[Order, Signal], None]
 #: Offset of the first record with running-max arrival at or after a grid time.
 OffsetAt = Callable[[int], int]
+
+#: As long as somebody holds the registry.
+_FENCES: WeakKeyDictionary[Registry, FenceSet] = WeakKeyDictionary()
 
 
 def grid_after(ms: int) -> int:
@@ -53,16 +57,23 @@ def tick_order(offset: int, tick: int, place: int) -> Order:
 
 
 def fences_of(registry: Registry) -> FenceSet:
-    """Of sites, and those drawn in the attributes of the vehicles and persons they concern."""
-    kinds = ("site", "vehicle", "person")
-    found = (registry.asset(facts.asset_id) for kind in kinds for facts in registry.assets(kind))
-    return FenceSet.from_assets(asset for asset in found if asset is not None)
+    """Of sites, and those drawn in the attributes of the vehicles and persons they concern; one set for all partitions."""
+    found = _FENCES.get(registry)
+    if found is None:
+        found = _FENCES[registry] = FenceSet.from_assets(registry.assets_of(("site", "vehicle", "person")))
+    return found
 
 
 def passing(clock: Int64, since: int, step: int) -> list[int]:
-    """Rows at which the ``clock``, which stood at ``since`` and never falls, passes the grid of ``step`` (all in ms)."""
-    if int(clock[-1]) // step == since // step:
-        return []
+    """Rows at which the ``clock``, which stood at ``since`` and never falls, passes the grid of ``step`` (all in ms).
+
+    >>> passing(np.array([4, 9, 10, 31, 35]), 4, 10), passing(np.array([4, 9]), 4, 10)
+    ([2, 3], [])
+    """
+    first, last = since // step + 1, int(clock[-1]) // step
+    if last - first < len(clock):
+        # In a batch of a busy partition few grid times are passed, each at the first row that is not before it.
+        return sorted(set(clock.searchsorted(np.arange(first, last + 1) * step).tolist())) if first <= last else []
     passed = np.concatenate([[since], clock[:-1]])
     found: list[int] = np.flatnonzero(clock // step > passed // step).tolist()
     return found

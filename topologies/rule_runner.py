@@ -1,16 +1,14 @@
-"""One rule on one shard: match series, give them dense slots, measure, judge, hold, and say it as signals.
+"""One rule on one shard: match series, give them dense slots, measure, judge, hold, and tell (:mod:`topologies.rule_voice`).
 
 A rule sees its own series only, in slots of its own (0, 1, 2 …), so that a detector's arrays are as long as the rule has
-series. ``local`` maps the shard's slots to them. Rules do not see each other: each is advanced over a batch by itself and
-the stage puts their signals into the order of the log afterwards, which is why no batch needs to be cut where only another
-rule has a timer.
+series; ``local`` maps the shard's slots to them. Each rule is advanced over a batch by itself and the stage puts the signals
+of all into the order of the log, so no batch is cut where only another rule has a timer.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from copy import copy
 from functools import partial
 from typing import Any
 
@@ -24,15 +22,11 @@ from detectors.rule import Rule
 from detectors.rulebook import RuleBook
 from detectors.series import Series
 from streams.batch import Batch, Bool, Int32, Int64, rounds
-from streams.records import Point, Signal, Source
 from streams.series import grown
-from topologies.explanations import explain
-from topologies.last_places import LastPlaces
 from topologies.rule_context import FRESH_MS, RECORD, TICK_MS, Context, Emit, OffsetAt, Order, grid_after, tick_order
+from topologies.rule_voice import RuleVoice
 from topologies.stretches import Stretches
 
-#: Streams whose records name themselves and whoever saw it.
-_OF_PEOPLE = frozenset({"video", "hotline"})
 _NO_ROWS = np.zeros(0, dtype=np.int64)
 #: In slots that nobody has.
 _NOBODY = Series("")
@@ -47,9 +41,9 @@ class RuleRunner:
     #: True where the rule looks at the stream as one.
     whole = False
 
-    def __init__(self, book: RuleBook, rule: Rule, place: int, context: Context) -> None:
+    def __init__(self, book: RuleBook, rule: Rule, place: int, context: Context, stream: str) -> None:
         self.rule = rule
-        self.stream: str = rule.match.stream
+        self.stream = stream
         self.place = place
         self.context = context
         self.version = book.version(rule)
@@ -63,10 +57,8 @@ class RuleRunner:
         #: The shard's slot of each own one, −1 where it is free.
         self.shard_slot = array("i")
         self._free: list[int] = []
-        self._own: dict[int, str] = {}
         self._unheard: set[int] = set()
         self._last_tick = 0
-        self._places = LastPlaces()
         kind = type(self.detector)
         self.ticks = kind.due is not Detector.due
         self._foresees = kind.soonest is not Detector.soonest
@@ -77,9 +69,7 @@ class RuleRunner:
         #: Whether rows come in rounds (no series twice in one); the others take them in the order of the log.
         self.in_rounds = not (self.ticks or self._repeats)
         self.takes_unmeasured = kind.takes_unmeasured and not self.whole
-        # "rule:entity:ts" must be one alarm; an entity with several watched metrics has an alarm for each.
-        self._one_metric = rule.match.stream != "sensor" or len(rule.match.metrics) == 1
-        self._form = self._blank()
+        self._voice = RuleVoice(rule, self.version, self.stream, context)
         self._attach()
 
     def _attach(self) -> None:
@@ -141,10 +131,9 @@ class RuleRunner:
         self.alarm.forget(which)
         self.local[slots] = -1
         for own in mine:
-            self._own.pop(own, None)
             self._unheard.discard(own)
             self.shard_slot[own], self.series[own] = -1, _NOBODY
-        self._places.forget(mine)
+        self._voice.forget(mine)
         self._free += mine
 
     def close(self, now: int, offset: int, emit: Emit, why: str) -> None:
@@ -183,7 +172,7 @@ class RuleRunner:
         self._last_tick = max(self._last_tick, since // TICK_MS * TICK_MS)
         rows = pieces[0] if pieces else _NO_ROWS
         times = clock[rows] if clock is not None else _NO_ROWS
-        asking = partial(self._soonest, batch, rows) if batch is not None and self._foresees else None
+        asking = (lambda: self.detector.soonest(self._mine(batch, rows))) if batch is not None and self._foresees else None
         stretches, done = Stretches(times, asking), 0
         while True:
             tick = self._next_tick()
@@ -199,9 +188,6 @@ class RuleRunner:
                 return
             else:
                 self._tick(stop, at, emit)
-
-    def _soonest(self, batch: Batch, rows: NDArray[Any]) -> Int64 | None:
-        return self.detector.soonest(batch.take(rows, self.local[batch.slot[rows]]))
 
     def _new_among(self, batch: Batch, rows: NDArray[Any], first: int, end: int) -> Bool:
         return np.isin(self.local[batch.slot[rows[first:end]]], list(self._unheard))
@@ -251,8 +237,15 @@ class RuleRunner:
 
     def _rows(self, batch: Batch, rows: NDArray[Any], emit: Emit) -> None:
         """Rows in the order of the log; of distinct series, unless the detector takes repeated ones."""
-        whole = len(rows) == len(batch)
-        self._said(batch.under(self.local[batch.slot]) if whole else batch.take(rows, self.local[batch.slot[rows]]), emit)
+        self._said(self._mine(batch, rows), emit)
+
+    def _mine(self, batch: Batch, rows: NDArray[Any]) -> Batch:
+        """Rows in the order of the log under the rule's own slots; of rows that stand side by side nothing is copied."""
+        first, end = int(rows[0]), int(rows[-1]) + 1
+        if end - first > len(rows):
+            return batch.take(rows, self.local[batch.slot[rows]])
+        part = batch if len(rows) == len(batch) else batch.cut(first, end)
+        return part.under(self.local[part.slot])
 
     def _said(self, part: Batch, emit: Emit) -> None:
         if self._unheard:
@@ -262,14 +255,12 @@ class RuleRunner:
                 self.detector.changed(new)
         measures = self.detector.measure(part)
         if self.ticks and part.stream == "vehicle":
-            self._places.remember(part)
+            self._voice.places.remember(part)
         judge = self.alarm.run if self._repeats else self.alarm.step
         for change in judge(part.slot, measures.measure, part.ts):
             row = change.row
             order = (part.offset.item(row), RECORD, part.part.item(row), self.place, 0)
             self._tell(change, order, part.arrival.item(row), measures, part, emit)
-
-    # --- signals --------------------
 
     def _tell(
         self,
@@ -281,77 +272,7 @@ class RuleRunner:
         emit: Emit,
         text: str | None = None,
     ) -> None:
-        series, row = self.series[change.slot], change.row
-        record = part.records[row] if part is not None and part.stream in _OF_PEOPLE else None
-        value, expected, score = (None, None, None) if measures is None else measures.numbers(row)
-        lat, lon = self._where(part, row, change.slot, series)
-        signal = copy(self._form)
-        signal.signal_id = self._signal_id(change, series, record)
-        signal.city = series.city or self.context.default_city
-        signal.stream, signal.entity = self.stream, series.entity
-        signal.metric, signal.unit = series.metric, series.unit
-        signal.grid_code, signal.gateway = series.grid_code, series.gateway
-        signal.ts, signal.arrival_ts, signal.level, signal.phase = change.ts, arrival, change.level, change.phase
-        signal.location = Point((lon, lat)) if lat is not None and lon is not None else None
-        signal.value, signal.expected, signal.score = value, expected, score
-        if expected is not None and part is not None and "value" in part.columns:
-            # Beside an expectation the reading itself is the value; else the measure, which is what the threshold judges.
-            reading = float(part.columns["value"][row])
-            signal.value = reading if reading == reading else value
-        signal.threshold = None if change.threshold != change.threshold else change.threshold
-        signal.witness = getattr(record, "caller", None) or getattr(record, "track_id", None)
-        signal.registry_revision = self.context.registry_revision
-        if part is not None:
-            signal.historical = bool(part.late[row]) or arrival - int(part.ts[row]) > self.context.live_limit_ms
-        if text is None and measures is not None and measures.explain is not None:
-            text = measures.explain(row)
-        signal.explanation = explain(self.rule, change, series, value, text)
-        if change.phase == "raised" and measures is not None and measures.outage is not None:
-            signal.outage = measures.outage(row)  # type: ignore[assignment]
-        emit(order, signal)
-
-    def _blank(self) -> Signal:
-        """What all signals of the rule have alike, to be copied: naming two dozen fields for each takes six times as long."""
-        rule = self.rule
-        return Signal(
-            signal_id="",
-            city="",
-            category=rule.category,
-            hazard=rule.hazard,
-            rule=rule.name,
-            rule_version=self.version,
-            entity="",
-            stream="",
-            ts=0,
-            arrival_ts=0,
-            level=0,
-            phase="raised",
-            source=Source("", 0, 0),  # given with its place in the log, when all are told
-            radius_m=rule.radius_m,
-            momentary=rule.momentary,
-        )
-
-    def _signal_id(self, change: Transition, series: Series, record: Any) -> str:
-        """The rule, whose alarm it is, and since when: of a call or an event, which one began it."""
-        own_id = getattr(record, "call_id", None) or getattr(record, "event_id", None)
-        if change.phase == "raised" and own_id is not None:
-            self._own[change.slot] = own_id
-        named = self._own.get(change.slot) or str(change.raised_ts)
-        if change.phase == "cleared" or self.rule.momentary:
-            self._own.pop(change.slot, None)
-        who = series.entity if self._one_metric or series.metric is None else f"{series.entity}/{series.metric}"
-        return f"{self.rule.name}:{who}:{named}"
-
-    def _where(self, part: Batch | None, row: int, own: int, series: Series) -> tuple[float | None, float | None]:
-        """Position of the row where it has one, else of the series, else where it was last."""
-        if part is not None and "lat" in part.columns and "lon" in part.columns:
-            lat, lon = part.columns["lat"].item(row), part.columns["lon"].item(row)
-            if lat == lat and lon == lon:
-                return lat, lon
-        last = self._places.of(own)
-        if last is not None and (self.stream == "vehicle" or series.lat is None or series.lon is None):
-            return last
-        return series.lat, series.lon
+        emit(order, self._voice.signal(change, self.series[change.slot], arrival, measures, part, text))
 
     # --- state --------------------
 
@@ -359,9 +280,7 @@ class RuleRunner:
         return {
             "shard_slot": np.array(self.shard_slot, dtype=np.int32),
             "free": np.array(self._free, dtype=np.int32),
-            "own_slot": np.array(sorted(self._own), dtype=np.int32),
-            "own_id": [self._own[slot] for slot in sorted(self._own)],
-            **self._places.snapshot(),
+            **self._voice.snapshot(),
             "last_tick": self._last_tick,
             "detector": self.detector.snapshot(),
             "alarm": self.alarm.snapshot(),
@@ -377,8 +296,7 @@ class RuleRunner:
         for own, slot in enumerate(shard_slots):
             if slot >= 0:
                 self.local[slot] = own
-        self._own = dict(zip((int(s) for s in saved["own_slot"]), saved["own_id"], strict=True))
-        self._places.restore(saved)
+        self._voice.restore(saved)
         self._last_tick = int(saved["last_tick"])
         size = len(self.series)
         self.detector.grow(size)
@@ -393,7 +311,7 @@ class RuleRunner:
         """Go on under another book whose rule has the same state key: only what is said may have changed."""
         self.rule, self.place, self.version = rule, place, book.version(rule)
         self.state_key = book.state_keys[rule.name]
-        self._form = self._blank()
+        self._voice.of_rule(rule, self.version)
 
     def registry_changed(self) -> None:
         self._attach()

@@ -157,8 +157,9 @@ class Shard:
     def hear(self, slot: Any, times: Int64, ts: Int64) -> None:
         """Rows of these slots, of event times ``ts``, came at these times (ascending)."""
         self._heard[slot] = times
-        fresh = times[times - ts <= _FRESH_MS]
-        if len(fresh):
+        if len(times) and times[-1] - ts[-1] <= _FRESH_MS:
+            self._newest = int(times[-1])
+        elif len(fresh := times[times - ts <= _FRESH_MS]):
             self._newest = int(fresh[-1])
 
     def heard(self, now: int) -> int | None:

@@ -30,8 +30,7 @@ class StreamRunner(RuleRunner):
     whole = True
 
     def __init__(self, book: RuleBook, rule: Rule, place: int, context: Context, stream: str) -> None:
-        super().__init__(book, rule, place, context)
-        self.stream = stream
+        super().__init__(book, rule, place, context, stream)
         self._step = -1
         self.series.append(Series(context.topic, stream=stream))
         self.shard_slot.append(-1)
@@ -96,4 +95,4 @@ def runner_of(book: RuleBook, rule: Rule, place: int, context: Context, stream: 
     if rule.match.stream == "any":
         fits = stream in book.detector(rule).streams
         return StreamRunner(book, rule, place, context, stream) if fits else None
-    return RuleRunner(book, rule, place, context) if rule.match.stream == stream else None
+    return RuleRunner(book, rule, place, context, stream) if rule.match.stream == stream else None
