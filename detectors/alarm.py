@@ -140,7 +140,7 @@ class Alarm:
         """
         if len(slot) <= _LEAST:
             return self._singly(range(len(slot)), slot, measure, ts)
-        if not self.ladder.stirs(slot, measure, self.slots["busy"]):
+        if not self.ladder.stirs(slot, measure, self.slots["busy"] if self.state.size else None):
             return []
         touched = self.ladder.touched(slot, measure) | self.slots["busy"][slot]
         rows = np.flatnonzero(touched & (measure == measure))
@@ -152,7 +152,7 @@ class Alarm:
         """As :meth:`step` for rows in the order of the log, in which a slot may occur any number of times."""
         if len(slot) <= _LEAST:
             return self._singly(range(len(slot)), slot, measure, ts)
-        if not self.ladder.stirs(slot, measure, self.slots["busy"]):
+        if not self.ladder.stirs(slot, measure, self.slots["busy"] if self.state.size else None):
             return []
         if len(slot) <= _FEW:
             return self._singly(range(len(slot)), slot, measure, ts)

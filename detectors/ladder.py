@@ -101,8 +101,13 @@ class Ladder:
         """Rows whose measure reaches at least one rung."""
         return (measure if self._sign > 0 else -measure) >= self._mildest[slot]
 
-    def stirs(self, slot: Int32, measure: Float64, busy: Bool) -> bool:
-        """Whether any row reaches a rung, or is of a slot that is ``busy`` (one per slot); of nearly every batch none does."""
+    def stirs(self, slot: Int32, measure: Float64, busy: Bool | None) -> bool:
+        """Whether any row reaches a rung, or is of a slot that is ``busy`` (one per slot; None: none is); of nearly every
+        batch none does."""
+        if busy is None:
+            # Bounds that are the same for all need not be looked up, which in a large city is a wait for each row.
+            bound = self._mildest[:1] if self._fixed else self._mildest[slot]
+            return bool(((measure if self._sign > 0 else -measure) >= bound).any())
         if compiled.AVAILABLE:
             return first_stirring(self._sign, self._mildest, busy, slot, measure) >= 0
         return bool((self.touched(slot, measure) | busy[slot]).any())

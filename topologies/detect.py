@@ -61,7 +61,6 @@ class Detected:
     expired: int = 0
     watermark: int | None = None
     entities: int = 0
-    silent_fraction: float = 0.0
 
 
 def switch_number(source: Source) -> int:
@@ -345,7 +344,6 @@ class DetectStage:
         out.signals = told.in_order(self.topic, self.partition, base)
         out.watermark = self.shard.watermark
         out.entities = self.shard.entities
-        out.silent_fraction = self.shard.silent_fraction(self.clock) if self.clock is not None else 0.0
         return out
 
     def snapshot(self) -> dict[str, Any]:

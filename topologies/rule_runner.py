@@ -54,6 +54,8 @@ class RuleRunner:
         self.alarm = Alarm.of(rule, self.ladder)
         #: Shard slot -> own slot, −1 where the rule does not watch the series.
         self.local: Int32 = np.full(0, -1, dtype=np.int32)
+        #: Whether each series has the same slot here as in the shard, as where a rule watches all: then none is looked up.
+        self._as_it_is = True
         #: The shard's slot of each own one, −1 where it is free.
         self.shard_slot = array("i")
         self._free: list[int] = []
@@ -99,6 +101,7 @@ class RuleRunner:
                 self.series.append(facts[slot])
                 self.shard_slot.append(slot)
             self.local[slot] = own
+            self._as_it_is = self._as_it_is and own == slot
             mine.append(own)
         self.detector.grow(len(self.series))
         self.alarm.grow(len(self.series))
@@ -243,9 +246,9 @@ class RuleRunner:
         """Rows in the order of the log under the rule's own slots; of rows that stand side by side nothing is copied."""
         first, end = int(rows[0]), int(rows[-1]) + 1
         if end - first > len(rows):
-            return batch.take(rows, self.local[batch.slot[rows]])
+            return batch.take(rows, None if self._as_it_is else self.local[batch.slot[rows]])
         part = batch if len(rows) == len(batch) else batch.cut(first, end)
-        return part.under(self.local[part.slot])
+        return part if self._as_it_is else part.under(self.local[part.slot])
 
     def _said(self, part: Batch, emit: Emit) -> None:
         if self._unheard:
@@ -296,6 +299,7 @@ class RuleRunner:
         for own, slot in enumerate(shard_slots):
             if slot >= 0:
                 self.local[slot] = own
+        self._as_it_is = all(slot < 0 or slot == own for own, slot in enumerate(shard_slots))
         self._voice.restore(saved)
         self._last_tick = int(saved["last_tick"])
         size = len(self.series)
