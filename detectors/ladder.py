@@ -51,6 +51,7 @@ class Ladder:
         self._fixed = not any(isinstance(b, Limit) for rung in self.rungs for b in (rung.raise_, rung.clear))
         #: Bounds of a slot before its series is looked at; where no rung names a limit, of every slot.
         self._blank = self._row(Series(""))
+        self._bound = _mildest(self._blank[0])
         self._raise = np.full((0, len(self.rungs)), np.nan)
         self._clear = np.full((0, len(self.rungs)), np.nan)
         #: The mildest bound per slot: below it no rung is reached, which is what nearly every row shows.
@@ -74,7 +75,7 @@ class Ladder:
             self._alike(size)
             return
         self._raise, self._clear = grown(self._raise, size, raises), grown(self._clear, size, clears)
-        self._mildest = grown(self._mildest, size, _mildest(raises))
+        self._mildest = grown(self._mildest, size, self._bound)
         if size > self._size:
             first, self._size = self._size, size
             self.changed(range(first, size))
@@ -86,7 +87,7 @@ class Ladder:
             wide = self._size, len(self.rungs)
             raises, clears = self._blank
             self._raise, self._clear = np.broadcast_to(raises, wide), np.broadcast_to(clears, wide)
-            self._mildest = np.broadcast_to(_mildest(raises), wide[:1])
+            self._mildest = np.broadcast_to(self._bound, wide[:1])
 
     def changed(self, slots: Sequence[int] | range) -> None:
         if self._fixed:
@@ -104,10 +105,11 @@ class Ladder:
     def stirs(self, slot: Int32, measure: Float64, busy: Bool | None) -> bool:
         """Whether any row reaches a rung, or is of a slot that is ``busy`` (one per slot; None: none is); of nearly every
         batch none does."""
-        if busy is None:
+        if busy is None and self._fixed and compiled.AVAILABLE:
             # Bounds that are the same for all need not be looked up, which in a large city is a wait for each row.
-            bound = self._mildest[:1] if self._fixed else self._mildest[slot]
-            return bool(((measure if self._sign > 0 else -measure) >= bound).any())
+            return first_beyond(self._sign, self._bound, measure) >= 0
+        if busy is None:
+            return bool(self.touched(slot, measure).any())
         if compiled.AVAILABLE:
             return first_stirring(self._sign, self._mildest, busy, slot, measure) >= 0
         return bool((self.touched(slot, measure) | busy[slot]).any())
@@ -159,5 +161,14 @@ def first_stirring(sign: float, mildest: Float64, busy: Bool, slot: Int32, measu
     """The first row that reaches the mildest bound of its slot or is of a ``busy`` one; −1: none. See :meth:`Ladder.stirs`."""
     for i in range(len(slot)):
         if busy[slot[i]] or sign * measure[i] >= mildest[slot[i]]:
+            return i
+    return -1
+
+
+@compiled.compiled
+def first_beyond(sign: float, bound: float, measure: Float64) -> int:
+    """The first row that reaches ``bound``; −1: none."""
+    for i in range(len(measure)):
+        if sign * measure[i] >= bound:
             return i
     return -1

@@ -76,6 +76,8 @@ class Silence(Detector[SilenceParams]):
         #: Lower bound of every ``next``: rows only move a slot's own later, so it is found anew only by a tick.
         self._due = FOREVER
         self._waiting = False
+        #: What :meth:`_least_after` found last; None where facts have changed since.
+        self._least: int | None = None
         #: When the stream was last known to be quiet as a whole.
         self._quiet = 0
         #: Series that take part in the judgement of their neighbours; follows from ``series``.
@@ -104,6 +106,7 @@ class Silence(Detector[SilenceParams]):
         self._facts.grow(size)
 
     def changed(self, slots: Sequence[int]) -> None:
+        self._least = None
         which = np.asarray(slots, dtype=np.int32)
         facts = [self.series[slot] for slot in slots]
         state, rows = self.state, self.state["rows"][which].tolist()
@@ -202,11 +205,25 @@ class Silence(Detector[SilenceParams]):
 
     def soonest(self, batch: Batch) -> Int64:
         """A silence after the row; where the time to report is being learned, it may shrink to nothing meanwhile."""
+        least = self._least_after()
+        if least and int(batch.arrival[0]) + least > int(batch.arrival.max()):
+            # The city is calm for longer than the batch is: no row need be asked.
+            return batch.arrival + least
         slot, after = batch.slot, self.state["after"][batch.slot]
         if self.params.learn:
             after = np.where(self._facts["named"][slot], after, 1)
         due: Int64 = batch.arrival + after
         return due if after.all() else np.where(after > 0, due, FOREVER)
+
+    def _least_after(self) -> int:
+        """The shortest time to report of any series (ms); 0 where one is being learned, or none is known."""
+        if self._least is None:
+            size = self.state.size
+            after = self.state["after"][:size]
+            learned = self.params.learn and not self._facts["named"][:size].all()
+            shortest = int(after.min(initial=FOREVER, where=after > 0))
+            self._least = 0 if learned or shortest == FOREVER else shortest
+        return self._least
 
     def tick(self, now: int) -> Measures | None:
         state, size = self.state, self.state.size
@@ -268,6 +285,7 @@ class Silence(Detector[SilenceParams]):
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         super().restore(saved)
+        self._least = None
         self._quiet = int(saved["quiet"])
         size = self.state.size
         self._due = int(self.state["next"][:size].min()) if size else FOREVER

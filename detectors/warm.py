@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from detectors.base import registered
-from detectors.ladder import first_stirring
+from detectors.ladder import first_beyond, first_stirring
 from detectors.series import Series
 from streams.batch import Batch
 from streams.compiled import AVAILABLE
@@ -63,6 +63,7 @@ def _warm() -> list[str]:
             detector.measure(_reading())
     for mildest in (np.zeros(1), np.broadcast_to(0.0, (1,))):
         first_stirring(1.0, mildest, np.zeros(1, np.bool_), np.zeros(1, np.int32), np.zeros(1))
+    first_beyond(1.0, 0.0, np.zeros(1))
     warm_gate(GateSettings().remember_rows)
     warm_memory()
     warm_record_batch()

@@ -70,10 +70,12 @@ class Shard:
         self._mark = Watermark(round(settings.lateness_s.get(stream, 60.0) * 1000))
         self._nobody = Series("", stream=stream)
         self._give_up_ms = round(settings.give_up_s.get(stream, 172_800.0) * 1000)
-        #: Arrival last heard, ms of silence to report (0: not expected), next effective date; per slot.
+        #: Arrival last heard, ms of silence to report (for ever: not expected), next effective date; per slot.
         self._heard: Int64 = np.zeros(0, dtype=np.int64)
         self._after: Int64 = np.zeros(0, dtype=np.int64)
         self._boundary: Int64 = np.zeros(0, dtype=np.int64)
+        #: How many are expected; None where it is to be counted anew.
+        self._expected: int | None = None
         #: Slots in use that are forgotten when they are silent for long.
         self._passing: Bool = np.zeros(0, dtype=np.bool_)
         self._sweep_due = _FOREVER
@@ -188,7 +190,7 @@ class Shard:
     def _settle(self, slot: int, now: int, shown: bool = True) -> None:
         """Facts of a new slot; ``shown``: the rules are to look at it."""
         size = len(self.index)
-        self._heard, self._after = grown(self._heard, size, now), grown(self._after, size, 0)
+        self._heard, self._after = grown(self._heard, size, now), grown(self._after, size, _FOREVER)
         self._boundary, self._passing = grown(self._boundary, size, _FOREVER), grown(self._passing, size, False)
         while len(self.facts) < size:
             self.facts.append(self._nobody)
@@ -215,7 +217,8 @@ class Shard:
         after = series.report_after_s or (3.0 * series.interval_s if series.interval_s else 0.0)
         stays = self._stays(slot)
         self._passing[slot] = not stays
-        self._after[slot] = round(min(after, 1e9) * 1000) if after > 0 and stays else 0
+        self._after[slot] = round(min(after, 1e9) * 1000) if after > 0 and stays else _FOREVER
+        self._expected = None
         self.groups.set(slot, series.group if self.stream == "sensor" else None)
         return boundary
 
@@ -260,11 +263,11 @@ class Shard:
 
     def silent_fraction(self, now: int) -> float:
         """Share of the registered entities that are silent for longer than they should be."""
-        watched = self._after > 0
-        count = int(np.count_nonzero(watched))
-        if not count:
+        if self._expected is None:
+            self._expected = int(np.count_nonzero(self._after < _FOREVER))
+        if not self._expected:
             return 0.0
-        return round(float(np.count_nonzero(watched & (now - self._heard > self._after))) / count, 6)
+        return round(float(np.count_nonzero(now - self._heard > self._after)) / self._expected, 6)
 
     # --- forgetting --------------------
 
@@ -303,7 +306,8 @@ class Shard:
             self.facts[slot] = self._nobody
             self._kinds.pop(slot, None)
             self.groups.set(slot, None)
-        self._after[leaving], self._boundary[leaving], self._passing[leaving] = 0, _FOREVER, False
+        self._after[leaving], self._boundary[leaving], self._passing[leaving] = _FOREVER, _FOREVER, False
+        self._expected = None
         if self.index is self.gate.series:
             self.gate.forget(leaving)
         else:
@@ -357,7 +361,7 @@ class Shard:
         size = len(saved["heard"])
         self.facts = [self._nobody] * size
         self._heard = np.array(saved["heard"], dtype=np.int64)
-        self._after = np.zeros(size, dtype=np.int64)
+        self._after = np.full(size, _FOREVER, dtype=np.int64)
         self._boundary = np.full(size, _FOREVER, dtype=np.int64)
         self._passing = np.zeros(size, dtype=np.bool_)
         # Facts are followed at sweeps: what has changed since the last one is taken up at the next, as without a restart.
