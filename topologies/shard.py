@@ -25,6 +25,7 @@ from streams.records import DeadLetter, Quarantined
 from streams.registry import Facts, Registry
 from streams.series import SeriesIndex, grown
 from topologies.facts import ASSET_KIND, next_boundary, partition_key, series_of, state_columns
+from topologies.newcomers import Heard, Newcomers
 from topologies.regroup import Groups
 from topologies.settings_stages import DetectSettings
 from topologies.signs_of_life import signs_of_life
@@ -77,6 +78,7 @@ class Shard:
         self._passing: Bool = np.zeros(0, dtype=np.bool_)
         self._sweep_due = _FOREVER
         self._newest = NEVER
+        self._newcomers = Newcomers(settings.partitions, settings.sweep_s * 1000)
 
     # --- rows --------------------
 
@@ -94,6 +96,11 @@ class Shard:
                 i = int(decoded.row_of[row])
                 since[slot] = (raw.offsets[i], int(decoded.part[row]))
                 self._settle(slot, raw.arrivals[i], shown=self.stream not in _NAMED)
+        for slot, row in self._newcomers.come(batch.slot).items():
+            since[slot] = (int(batch.offset[row]), int(batch.part[row]))
+            self._heard[slot] = arrival = int(batch.arrival[row])
+            self._resolve(slot, arrival)
+            self._fresh.append(slot)
         if self.stream in _NAMED:
             since |= self._name_kinds(batch, bool(since))
         alive = signs_of_life(self.stream, admitted.quarantined, self.index, since, batch)
@@ -208,12 +215,17 @@ class Shard:
         key = self.index.key(slot)
         assert key is not None
         kind = self._kinds.get(slot)
-        self.facts[slot] = series = series_of(self.stream, key, kind, self.registry, now, self._comes_here)
+        waits = slot in self._newcomers
+        comes_here = (lambda facts: False) if waits else self._comes_here
+        self.facts[slot] = series = series_of(self.stream, key, kind, self.registry, now, comes_here)
         self._boundary[slot] = boundary = next_boundary(self.registry, key[0], now)
         after = series.report_after_s or (3.0 * series.interval_s if series.interval_s else 0.0)
+        after_ms = round(min(max(after, 0.0), 1e9) * 1000)
+        if waits:
+            self._newcomers.wait(slot, after_ms)
         stays = self._stays(slot)
         self._passing[slot] = not stays
-        self._after[slot] = round(min(after, 1e9) * 1000) if after > 0 and stays else 0
+        self._after[slot] = after_ms if stays else 0
         self.groups.set(slot, series.group if self.stream == "sensor" else None)
         return boundary
 
@@ -221,14 +233,16 @@ class Shard:
         """Registered entities are never forgotten, unless their records go to another partition: those that partitions were
         added to a topic have moved, and no silence of theirs is one here.
         """
-        return self.facts[slot].registered and self.facts[slot].awaited
+        return self.facts[slot].registered and (self.facts[slot].awaited or slot in self._newcomers)
 
     def _comes_here(self, facts: Facts) -> bool:
         """Whether the records of a registered entity come to this partition."""
         return partition_of(partition_key(facts), self.settings.partitions) == self.partition
 
     def expect(self, now: int) -> None:
-        """Slots for registered entities whose records come to this partition, so that one never heard is missed (D9)."""
+        """Slots for registered entities whose records come to this partition, so that one never heard is missed (D9); not
+        before it is known that the log is of today's partitions (:mod:`topologies.newcomers`).
+        """
         kind = ASSET_KIND.get(self.stream)
         if kind is None:
             return
@@ -241,8 +255,13 @@ class Shard:
         ]
         entities, seconds = [entity for entity, _ in expected], [second for _, second in expected]
         _, fresh = self.index.slots(entities, seconds, np.full(len(expected), now, dtype=np.int64))
+        wait = self._newcomers.begin(now, bool(fresh))
         for slot in fresh:
+            if wait:
+                self._newcomers.wait(slot)
             self._settle(slot, now)
+            if wait:
+                self._heard[slot] = _FOREVER  # not silent
 
     def switch(self, registry: Registry, now: int, started: bool) -> list[int]:
         """Another registry; returns the slots whose facts are other ones (new slots are :meth:`fresh`)."""
@@ -268,13 +287,14 @@ class Shard:
 
     def sweep_due(self) -> int | None:
         """Earliest time (ms) at which :meth:`sweep` could find something; may be too early."""
-        return None if self._sweep_due >= _FOREVER else self._sweep_due
+        due = min(self._sweep_due, self._newcomers.due)
+        return None if due >= _FOREVER else due
 
     def quiet_until(self, arrival: int) -> int:
         """Before this time no sweep can fall due, whatever series are new in rows that arrive at ``arrival`` or later."""
         place = bisect_right(self._dates, arrival)
         dated = self._dates[place] if place < len(self._dates) else _FOREVER
-        return min(self._sweep_due, arrival + self._give_up_ms, dated)
+        return min(self._sweep_due, self._newcomers.due, arrival + self._give_up_ms, dated)
 
     def sweep(self, now: int) -> tuple[list[int], list[int]]:
         """(slots to be forgotten, slots with new facts) at ``now``. Registered entities that belong here are kept for good."""
@@ -285,8 +305,15 @@ class Shard:
                 changed.append(slot)
             if not self._stays(slot) and self.index.last_arrival[slot] + self._give_up_ms <= now:
                 gone.append(slot)
+        for slot in self._newcomers.arrived(now, self._who_speaks()) if self._newcomers.due <= now else ():
+            self._heard[slot] = now
+            if self._resolve(slot, now):
+                changed.append(slot)
         leaving = set(gone)
         return gone, [slot for slot in changed if slot not in leaving]
+
+    def _who_speaks(self) -> Heard:
+        return Heard.of(self.facts, self._heard, (slot for slot in self.live() if slot not in self._newcomers))
 
     def _candidates(self, now: int) -> list[int]:
         size = len(self.facts)
@@ -297,6 +324,7 @@ class Shard:
     def forget(self, slots: Iterable[int]) -> None:
         """Let series go, after the rules have."""
         leaving = list(slots)
+        self._newcomers.forget(leaving)
         for slot in leaving:
             self.facts[slot] = self._nobody
             self._kinds.pop(slot, None)
@@ -328,7 +356,7 @@ class Shard:
     # --- state --------------------
 
     def snapshot(self) -> dict[str, Any]:
-        size = len(self.facts)
+        size, waiting = len(self.facts), self._newcomers.snapshot()
         return {
             "gate": self.gate.snapshot(),
             "index": self.index.snapshot() if self.index is not self.gate.series else None,
@@ -339,6 +367,8 @@ class Shard:
             "resolved": self._resolved(),
             "sweep_due": self._sweep_due,
             "newest": self._newest,
+            # Only while there are any; whoever does not know of them misses all of them at once.
+            **({} if waiting is None else {"newcomers": waiting}),
         }
 
     def _resolved(self) -> Int64:
@@ -352,6 +382,7 @@ class Shard:
             self.index.restore(saved["index"])
         self._mark.restore(saved["mark"])
         self._kinds = dict(zip((int(slot) for slot in saved["kind_slot"]), saved["kind"], strict=True))
+        self._newcomers.restore(saved.get("newcomers"), begun=now > 0)
         size = len(saved["heard"])
         self.facts = [self._nobody] * size
         self._heard = np.array(saved["heard"], dtype=np.int64)
