@@ -68,6 +68,10 @@ class Newcomers:
     def __contains__(self, slot: int) -> bool:
         return slot in self._after
 
+    @property
+    def waiting(self) -> Iterable[int]:
+        return self._after.keys()
+
     def begin(self, now: int, anybody: bool) -> bool:
         """Whether those wait who are expected from ``now`` on, if there is ``anybody``."""
         if self._open and anybody:

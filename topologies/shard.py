@@ -24,7 +24,7 @@ from streams.partitioner import partition_of
 from streams.records import DeadLetter, Quarantined
 from streams.registry import Facts, Registry
 from streams.series import SeriesIndex, grown
-from topologies.facts import ASSET_KIND, next_boundary, partition_key, series_of, state_columns
+from topologies.facts import ASSET_KIND, next_boundary, partition_key, report_after_ms, series_of, state_columns
 from topologies.newcomers import Heard, Newcomers
 from topologies.regroup import Groups
 from topologies.settings_stages import DetectSettings
@@ -96,13 +96,12 @@ class Shard:
                 i = int(decoded.row_of[row])
                 since[slot] = (raw.offsets[i], int(decoded.part[row]))
                 self._settle(slot, raw.arrivals[i], shown=self.stream not in _NAMED)
-        for slot, row in self._newcomers.come(batch.slot).items():
-            since[slot] = (int(batch.offset[row]), int(batch.part[row]))
-            self._heard[slot] = arrival = int(batch.arrival[row])
-            self._resolve(slot, arrival)
-            self._fresh.append(slot)
+        if came := self._newcomers.come(batch.slot):
+            self._welcome(came, batch, since)
         if self.stream in _NAMED:
             since |= self._name_kinds(batch, bool(since))
+        if admitted.quarantined:
+            since |= dict.fromkeys(self._newcomers.waiting, (_FOREVER, 0))  # nor heard by what nobody can use
         alive = signs_of_life(self.stream, admitted.quarantined, self.index, since, batch)
         if self.stream == "vehicle":
             batch.columns |= state_columns(admitted.fields)
@@ -117,6 +116,16 @@ class Shard:
         }
         some = Counter({name: count for name, count in outcomes.items() if count})
         return Found(batch, decoded.dead, admitted.quarantined, decoded.unknown_fields, decoded.row_of, alive, some)
+
+    def _welcome(self, came: Mapping[int, int], batch: Batch, since: dict[int, tuple[int, int]]) -> None:
+        """These slots wait no longer, each with the row it came with, which goes into ``since``."""
+        for slot, row in came.items():
+            since[slot] = (int(batch.offset[row]), int(batch.part[row]))
+            self._heard[slot] = arrival = int(batch.arrival[row])
+            self._resolve(slot, arrival)
+        if self.stream not in _NAMED:
+            # Rules are shown what is new in the order of the log, wherever the batch was cut.
+            self._fresh = sorted((*self._fresh, *came), key=lambda slot: since.get(slot, (-1, -1)))
 
     def _name_kinds(self, batch: Batch, fresh: bool) -> dict[int, tuple[int, int]]:
         """Take the kind a vehicle (or the line a call) says it is from its first row; which row that is, (offset, n).
@@ -197,7 +206,8 @@ class Shard:
         self._boundary, self._passing = grown(self._boundary, size, _FOREVER), grown(self._passing, size, False)
         while len(self.facts) < size:
             self.facts.append(self._nobody)
-        self._heard[slot] = now
+        # Who waits is not silent.
+        self._heard[slot] = _FOREVER if slot in self._newcomers else now
         self._resolve(slot, now)
         if not self._stays(slot):
             self._sweep_due = min(self._sweep_due, now + self._give_up_ms)
@@ -219,11 +229,9 @@ class Shard:
         comes_here = (lambda facts: False) if waits else self._comes_here
         self.facts[slot] = series = series_of(self.stream, key, kind, self.registry, now, comes_here)
         self._boundary[slot] = boundary = next_boundary(self.registry, key[0], now)
-        after = series.report_after_s or (3.0 * series.interval_s if series.interval_s else 0.0)
-        after_ms = round(min(max(after, 0.0), 1e9) * 1000)
+        after_ms, stays = report_after_ms(series), self._stays(slot)
         if waits:
             self._newcomers.wait(slot, after_ms)
-        stays = self._stays(slot)
         self._passing[slot] = not stays
         self._after[slot] = after_ms if stays else 0
         self.groups.set(slot, series.group if self.stream == "sensor" else None)
@@ -260,8 +268,6 @@ class Shard:
             if wait:
                 self._newcomers.wait(slot)
             self._settle(slot, now)
-            if wait:
-                self._heard[slot] = _FOREVER  # not silent
 
     def switch(self, registry: Registry, now: int, started: bool) -> list[int]:
         """Another registry; returns the slots whose facts are other ones (new slots are :meth:`fresh`)."""
@@ -364,16 +370,13 @@ class Shard:
             "heard": self._heard[:size].copy(),
             "kind_slot": np.array(sorted(self._kinds), dtype=np.int32),
             "kind": [self._kinds[slot] for slot in sorted(self._kinds)],
-            "resolved": self._resolved(),
+            # When each slot's facts end: with the registry that is all there is to say of them.
+            "resolved": self._boundary[:size].copy(),
             "sweep_due": self._sweep_due,
             "newest": self._newest,
             # Only while there are any; whoever does not know of them misses all of them at once.
             **({} if waiting is None else {"newcomers": waiting}),
         }
-
-    def _resolved(self) -> Int64:
-        """When each slot's facts end: with the registry that is all there is to say of them."""
-        return self._boundary[: len(self.facts)].copy()
 
     def restore(self, saved: Mapping[str, Any], now: int) -> None:
         """State as it was, with the facts the registry gives at ``now``."""
