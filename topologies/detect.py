@@ -294,15 +294,15 @@ class DetectStage:
             offset = int(offsets[i])
             if times is not None:
                 until_row = int(batch.offset.searchsorted(offset))
-                self.shard.hear(batch.slot[heard:until_row], times[heard:until_row], batch.ts[heard:until_row])
+                self.shard.hearing.hear(batch.slot[heard:until_row], times[heard:until_row], batch.ts[heard:until_row])
                 heard = until_row
             self._tell_progress(int(clock[i]) // step * step, offset, told, self._account, before(found, i, offset))
         if times is not None:
-            self.shard.hear(batch.slot[heard:], times[heard:], batch.ts[heard:])
+            self.shard.hearing.hear(batch.slot[heard:], times[heard:], batch.ts[heard:])
         self._account.update(found.outcomes)
 
     def _tell_progress(self, tick: int, offset: int, told: Told, *account: Mapping[str, int]) -> None:
-        share, heard = self.shard.silent_fraction(tick), self.shard.heard(tick)
+        share, heard = self.shard.hearing.silent_fraction(tick), self.shard.heard(tick)
         for city in self._cities:
             control = Control(
                 control="tick",

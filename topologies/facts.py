@@ -67,6 +67,12 @@ def series_of(
     return Series.of(facts, role_of(second, stream, True, awaited, unit, kind, own, paced))
 
 
+def report_after_ms(series: Series) -> int:
+    """Silence (ms) after which the registry wants a series reported, three intervals where it names no other time; 0: never."""
+    after_s = series.report_after_s or (3.0 * series.interval_s if series.interval_s else 0.0)
+    return round(min(max(after_s, 0.0), 1e9) * 1000)
+
+
 def canonical_unit(metric: str | None) -> str | None:
     """The unit readings of a metric have behind the gate; None for a metric the vocabulary does not know."""
     known = METRICS.get(metric or "")

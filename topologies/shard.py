@@ -25,7 +25,9 @@ from streams.partitioner import partition_of
 from streams.records import DeadLetter, Quarantined
 from streams.registry import Registry
 from streams.series import SeriesIndex, grown
-from topologies.facts import ASSET_KIND, next_boundary, partition_key, series_of, state_columns
+from topologies.facts import ASSET_KIND, next_boundary, partition_key, report_after_ms, series_of, state_columns
+from topologies.hearing import Hearing
+from topologies.newcomers import Heard, Newcomers
 from topologies.regroup import Groups
 from topologies.settings_stages import DetectSettings
 from topologies.signs_of_life import signs_of_life
@@ -33,8 +35,6 @@ from topologies.signs_of_life import signs_of_life
 _FOREVER = np.iinfo(np.int64).max
 #: Streams whose records say what kind of thing an entity is.
 _NAMED = frozenset({"vehicle", "hotline"})
-#: A row longer on its way than this says nothing of whether the stream is heard now.
-_FRESH_MS = 60_000
 
 
 @dataclass(slots=True)
@@ -70,16 +70,13 @@ class Shard:
         self._mark = Watermark(round(settings.lateness_s.get(stream, 60.0) * 1000))
         self._nobody = Series("", stream=stream)
         self._give_up_ms = round(settings.give_up_s.get(stream, 172_800.0) * 1000)
-        #: Arrival last heard, ms of silence to report (for ever: not expected), next effective date; per slot.
-        self._heard: Int64 = np.zeros(0, dtype=np.int64)
-        self._after: Int64 = np.zeros(0, dtype=np.int64)
+        self.hearing = Hearing()
+        #: Next date of the facts (ms), per slot.
         self._boundary: Int64 = np.zeros(0, dtype=np.int64)
-        #: How many are expected; None where it is to be counted anew.
-        self._expected: int | None = None
         #: Slots in use that are forgotten when they are silent for long.
         self._passing: Bool = np.zeros(0, dtype=np.bool_)
         self._sweep_due = _FOREVER
-        self._newest = NEVER
+        self._newcomers = Newcomers(settings.partitions, settings.sweep_s * 1000)
 
     # --- rows --------------------
 
@@ -97,8 +94,12 @@ class Shard:
                 i = int(decoded.row_of[row])
                 since[slot] = (raw.offsets[i], int(decoded.part[row]))
                 self._settle(slot, raw.arrivals[i], shown=self.stream not in _NAMED)
+        if came := self._newcomers.come(batch.slot):
+            self._welcome(came, batch, since)
         if self.stream in _NAMED:
             since |= self._name_kinds(batch, bool(since))
+        if admitted.quarantined:
+            since |= dict.fromkeys(self._newcomers.waiting, (_FOREVER, 0))  # nor heard by what nobody can use
         alive = signs_of_life(self.stream, admitted.quarantined, self.index, since, batch)
         if self.stream == "vehicle":
             batch.columns |= state_columns(admitted.fields)
@@ -113,6 +114,16 @@ class Shard:
         }
         some = Counter({name: count for name, count in outcomes.items() if count})
         return Found(batch, decoded.dead, admitted.quarantined, decoded.unknown_fields, decoded.row_of, alive, some)
+
+    def _welcome(self, came: Mapping[int, int], batch: Batch, since: dict[int, tuple[int, int]]) -> None:
+        """These slots wait no longer, each with the row it came with, which goes into ``since``."""
+        for slot, row in came.items():
+            since[slot] = (int(batch.offset[row]), int(batch.part[row]))
+            self.hearing.since(slot, arrival := int(batch.arrival[row]))
+            self._resolve(slot, arrival)
+        if self.stream not in _NAMED:
+            # Rules are shown what is new in the order of the log, wherever the batch was cut.
+            self._fresh = sorted((*self._fresh, *came), key=lambda slot: since.get(slot, (-1, -1)))
 
     def _name_kinds(self, batch: Batch, fresh: bool) -> dict[int, tuple[int, int]]:
         """Take the kind a vehicle (or the line a call) says it is from its first row; which row that is, (offset, n).
@@ -156,17 +167,9 @@ class Shard:
         batch.slot, fresh = self.index.slots(ids, [None] * len(ids), batch.arrival)
         return fresh
 
-    def hear(self, slot: Any, times: Int64, ts: Int64) -> None:
-        """Rows of these slots, of event times ``ts``, came at these times (ascending)."""
-        self._heard[slot] = times
-        if len(times) and times[-1] - ts[-1] <= _FRESH_MS:
-            self._newest = int(times[-1])
-        elif len(fresh := times[times - ts <= _FRESH_MS]):
-            self._newest = int(fresh[-1])
-
     def heard(self, now: int) -> int | None:
         """When a row came last that was not long on its way; None before the first."""
-        return None if self._newest == NEVER else min(self._newest, now)
+        return None if self.hearing.newest == NEVER else min(self.hearing.newest, now)
 
     @property
     def watermark(self) -> int | None:
@@ -190,11 +193,11 @@ class Shard:
     def _settle(self, slot: int, now: int, shown: bool = True) -> None:
         """Facts of a new slot; ``shown``: the rules are to look at it."""
         size = len(self.index)
-        self._heard, self._after = grown(self._heard, size, now), grown(self._after, size, _FOREVER)
+        self.hearing.grow(size, now)
         self._boundary, self._passing = grown(self._boundary, size, _FOREVER), grown(self._passing, size, False)
         while len(self.facts) < size:
             self.facts.append(self._nobody)
-        self._heard[slot] = now
+        self.hearing.since(slot, None if slot in self._newcomers else now)
         self._resolve(slot, now)
         if not self._stays(slot):
             self._sweep_due = min(self._sweep_due, now + self._give_up_ms)
@@ -212,13 +215,15 @@ class Shard:
         key = self.index.key(slot)
         assert key is not None
         kind = self._kinds.get(slot)
-        self.facts[slot] = series = series_of(self.stream, key, kind, self.registry, now, self._comes_here)
+        waits = slot in self._newcomers
+        comes_here = (lambda facts: False) if waits else self._comes_here
+        self.facts[slot] = series = series_of(self.stream, key, kind, self.registry, now, comes_here)
         self._boundary[slot] = boundary = next_boundary(self.registry, key[0], now)
-        after = series.report_after_s or (3.0 * series.interval_s if series.interval_s else 0.0)
-        stays = self._stays(slot)
+        after_ms, stays = report_after_ms(series), self._stays(slot)
+        if waits:
+            self._newcomers.wait(slot, after_ms)
         self._passing[slot] = not stays
-        self._after[slot] = round(min(after, 1e9) * 1000) if after > 0 and stays else _FOREVER
-        self._expected = None
+        self.hearing.expect(slot, after_ms if stays else 0)
         self.groups.set(slot, series.group if self.stream == "sensor" else None)
         return boundary
 
@@ -226,14 +231,16 @@ class Shard:
         """Registered entities are never forgotten, unless their records go to another partition: those that partitions were
         added to a topic have moved, and no silence of theirs is one here.
         """
-        return self.facts[slot].registered and self.facts[slot].awaited
+        return self.facts[slot].registered and (self.facts[slot].awaited or slot in self._newcomers)
 
     def _comes_here(self, facts: Facts) -> bool:
         """Whether the records of a registered entity come to this partition."""
         return partition_of(partition_key(facts), self.settings.partitions) == self.partition
 
     def expect(self, now: int) -> None:
-        """Slots for registered entities whose records come to this partition, so that one never heard is missed (D9)."""
+        """Slots for registered entities whose records come to this partition, so that one never heard is missed (D9); not
+        before it is known that the log is of today's partitions (:mod:`topologies.newcomers`).
+        """
         kind = ASSET_KIND.get(self.stream)
         if kind is None:
             return
@@ -246,7 +253,10 @@ class Shard:
         ]
         entities, seconds = [entity for entity, _ in expected], [second for _, second in expected]
         _, fresh = self.index.slots(entities, seconds, np.full(len(expected), now, dtype=np.int64))
+        wait = self._newcomers.begin(now, bool(fresh))
         for slot in fresh:
+            if wait:
+                self._newcomers.wait(slot)
             self._settle(slot, now)
 
     def switch(self, registry: Registry, now: int, started: bool) -> list[int]:
@@ -261,25 +271,18 @@ class Shard:
         self._due_again()
         return changed
 
-    def silent_fraction(self, now: int) -> float:
-        """Share of the registered entities that are silent for longer than they should be."""
-        if self._expected is None:
-            self._expected = int(np.count_nonzero(self._after < _FOREVER))
-        if not self._expected:
-            return 0.0
-        return round(float(np.count_nonzero(now - self._heard > self._after)) / self._expected, 6)
-
     # --- forgetting --------------------
 
     def sweep_due(self) -> int | None:
         """Earliest time (ms) at which :meth:`sweep` could find something; may be too early."""
-        return None if self._sweep_due >= _FOREVER else self._sweep_due
+        due = min(self._sweep_due, self._newcomers.due)
+        return None if due >= _FOREVER else due
 
     def quiet_until(self, arrival: int) -> int:
         """Before this time no sweep can fall due, whatever series are new in rows that arrive at ``arrival`` or later."""
         place = bisect_right(self._dates, arrival)
         dated = self._dates[place] if place < len(self._dates) else _FOREVER
-        return min(self._sweep_due, arrival + self._give_up_ms, dated)
+        return min(self._sweep_due, self._newcomers.due, arrival + self._give_up_ms, dated)
 
     def sweep(self, now: int) -> tuple[list[int], list[int]]:
         """(slots to be forgotten, slots with new facts) at ``now``. Registered entities that belong here are kept for good."""
@@ -290,8 +293,15 @@ class Shard:
                 changed.append(slot)
             if not self._stays(slot) and self.index.last_arrival[slot] + self._give_up_ms <= now:
                 gone.append(slot)
+        for slot in self._newcomers.arrived(now, self._who_speaks()) if self._newcomers.due <= now else ():
+            self.hearing.since(slot, now)
+            if self._resolve(slot, now):
+                changed.append(slot)
         leaving = set(gone)
         return gone, [slot for slot in changed if slot not in leaving]
+
+    def _who_speaks(self) -> Heard:
+        return Heard.of(self.facts, self.hearing.last, (slot for slot in self.live() if slot not in self._newcomers))
 
     def _candidates(self, now: int) -> list[int]:
         size = len(self.facts)
@@ -302,12 +312,13 @@ class Shard:
     def forget(self, slots: Iterable[int]) -> None:
         """Let series go, after the rules have."""
         leaving = list(slots)
+        self._newcomers.forget(leaving)
         for slot in leaving:
             self.facts[slot] = self._nobody
             self._kinds.pop(slot, None)
             self.groups.set(slot, None)
-        self._after[leaving], self._boundary[leaving], self._passing[leaving] = _FOREVER, _FOREVER, False
-        self._expected = None
+        self._boundary[leaving], self._passing[leaving] = _FOREVER, False
+        self.hearing.forget(leaving)
         if self.index is self.gate.series:
             self.gate.forget(leaving)
         else:
@@ -334,22 +345,21 @@ class Shard:
     # --- state --------------------
 
     def snapshot(self) -> dict[str, Any]:
-        size = len(self.facts)
+        size, waiting = len(self.facts), self._newcomers.snapshot()
         return {
             "gate": self.gate.snapshot(),
             "index": self.index.snapshot() if self.index is not self.gate.series else None,
             "mark": self._mark.snapshot(),
-            "heard": self._heard[:size].copy(),
+            "heard": self.hearing.last[:size].copy(),
             "kind_slot": np.array(sorted(self._kinds), dtype=np.int32),
             "kind": [self._kinds[slot] for slot in sorted(self._kinds)],
-            "resolved": self._resolved(),
+            # When each slot's facts end: with the registry that is all there is to say of them.
+            "resolved": self._boundary[:size].copy(),
             "sweep_due": self._sweep_due,
-            "newest": self._newest,
+            "newest": self.hearing.newest,
+            # Only while there are any; whoever does not know of them misses all of them at once.
+            **({} if waiting is None else {"newcomers": waiting}),
         }
-
-    def _resolved(self) -> Int64:
-        """When each slot's facts end: with the registry that is all there is to say of them."""
-        return self._boundary[: len(self.facts)].copy()
 
     def restore(self, saved: Mapping[str, Any], now: int) -> None:
         """State as it was, with the facts the registry gives at ``now``."""
@@ -358,10 +368,10 @@ class Shard:
             self.index.restore(saved["index"])
         self._mark.restore(saved["mark"])
         self._kinds = dict(zip((int(slot) for slot in saved["kind_slot"]), saved["kind"], strict=True))
+        self._newcomers.restore(saved.get("newcomers"), begun=now > 0)
         size = len(saved["heard"])
         self.facts = [self._nobody] * size
-        self._heard = np.array(saved["heard"], dtype=np.int64)
-        self._after = np.full(size, _FOREVER, dtype=np.int64)
+        self.hearing.restore(saved["heard"], int(saved["newest"]))
         self._boundary = np.full(size, _FOREVER, dtype=np.int64)
         self._passing = np.zeros(size, dtype=np.bool_)
         # Facts are followed at sweeps: what has changed since the last one is taken up at the next, as without a restart.
@@ -369,4 +379,3 @@ class Shard:
         for slot in self.live():
             self._look_up(slot, times[slot])
         self._sweep_due = int(saved["sweep_due"])
-        self._newest = int(saved["newest"])

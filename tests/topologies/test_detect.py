@@ -165,7 +165,7 @@ def test_a_sensor_keyed_by_its_gateway_is_expected_where_the_gateway_is() -> Non
     facts = {"metric": "ch4", "report_after_s": 60.0, "gateway": gateway, "attributes": {"key": "gateway"}}
     name = next(f"G-{n}" for n in range(100) if partition_of(f"G-{n}", 4) != 0)
     found = Feed(stage(only("device-silent"), assets({"id": name, **facts}), partitions=4))(
-        ch4(0, 1.0, "X"), ch4(120, 1.0, "X")
+        ch4(0, 1.0, "X"), ch4(240, 1.0, "X")
     )
     assert [signal.entity for signal in signals(found)] == [name]
 
