@@ -102,16 +102,22 @@ class Bursts:
         if len(here.calls) > 1 and here.calls[-2].at > now:
             here.calls.sort(key=lambda call: call.at)
         around = grid.near(*spot)
-        if sum([len(area.calls) for area in around]) < self._settings.min_count:
+        near = 0
+        for area in around:
+            near += len(area.calls)
+        if near < self._settings.min_count:
             return None
+        calls: list[Call] = []
         for area in around:
             self.written.touch(area.name)
             self._age(area, now)
-        calls = [call for area in around for call in area.calls]
+            calls += area.calls
         count = len({call.witness for call in calls})
+        if count < self._settings.min_count:
+            return None
         expected = self._expected(around, now)
         chance = tail(count, expected)
-        if count < self._settings.min_count or chance >= self._settings.chance:
+        if chance >= self._settings.chance:
             return None
         if now > here.burst_last + self._window_ms:
             here.burst_since = now

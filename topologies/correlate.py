@@ -149,13 +149,16 @@ class Neighbourhood:
         by_call = call_m if piece.stream == "hotline" else radius_m
         span_m = 2 * (by_call if incident.by_stream.get("hotline") else radius_m)
         near = False
+        lat, lon, ts = piece.lat, piece.lon, piece.first_ts
         for held in incident.pieces.values():
             if held.lends:
                 continue
-            distance_m = _apart(piece, held)
-            if distance_m is not None and distance_m > span_m:
-                return False
-            if near or not _in_time(piece.first_ts, held, within_ms):
+            distance_m = None
+            if lat is not None and lon is not None and held.lat is not None and held.lon is not None:
+                distance_m = metres_between(lat, lon, held.lat, held.lon)
+                if distance_m > span_m:
+                    return False
+            if near or not _in_time(ts, held, within_ms):
                 continue
             reach_m = by_call if held.stream == "hotline" else radius_m
             near = (distance_m is not None and distance_m <= reach_m) or _akin(piece, held) or _behind_one(piece, held)

@@ -12,23 +12,16 @@ from operator import attrgetter
 from detectors.families import Escalation, Family, Need
 from topologies.bursts import PREFIX
 from topologies.cells import metres_between
-from topologies.happening import Happening, Piece, leading
+from topologies.happening import Happening, Piece
+from topologies.weighed import Weighed
 
 #: Sort key of a piece: the earliest first.
 _raised = attrgetter("first_ts", "key")
 
 
-def counted(incident: Happening) -> list[Piece]:
-    """Active evidence; what came too late to be live (historical) does not make a live incident worse."""
-    return [piece for piece in incident.pieces.values() if piece.active and (incident.historical or not piece.historical)]
-
-
-def holding(incident: Happening, family: Family, guests: Sequence[Family] = ()) -> list[Escalation]:
-    """The family's escalations that hold for the incident's evidence, in the order of the table; then those of its
-    ``guests``, each for its own evidence."""
-    if not family.escalate and not guests:
-        return []
-    pieces = [piece for piece in incident.pieces.values() if incident.historical or not piece.historical]
+def holding(pieces: Sequence[Piece], family: Family, guests: Sequence[Family] = ()) -> list[Escalation]:
+    """The family's escalations that hold for the (live) evidence, in the order of the table; then those of its ``guests``,
+    each for its own evidence."""
     held = [escalation for escalation in family.escalate if _holds(escalation, family, pieces)]
     for guest in guests:
         own = [piece for piece in pieces if piece.family == guest.name]
@@ -39,12 +32,13 @@ def holding(incident: Happening, family: Family, guests: Sequence[Family] = ()) 
 def _holds(escalation: Escalation, family: Family, pieces: Sequence[Piece]) -> bool:
     if len(pieces) < len(escalation.needs):
         return False  # every need has pieces of its own
-    answers = []
+    found = []
     for need in escalation.needs:
-        matching = _matching(need, pieces)
-        if len(matching) < need.witnesses or len({piece.witness for piece in matching}) < need.witnesses:
+        matching, wanted = _matching(need, pieces), need.witnesses
+        if len(matching) < wanted or (wanted > 1 and len({piece.witness for piece in matching}) < wanted):
             return False
-        answers.append(sorted(matching, key=_raised))
+        found.append(matching)
+    answers = [sorted(matching, key=_raised) for matching in found]
     return any(_meets(escalation.needs, answers, family, pivot) for matching in answers for pivot in matching)
 
 
@@ -75,19 +69,18 @@ def _meets(needs: Sequence[Need], answers: Sequence[Sequence[Piece]], family: Fa
 
 
 def _matching(need: Need, pieces: Sequence[Piece]) -> Sequence[Piece]:
-    """The pieces that count for the need: of several conditions each looks only at what those before have left."""
-    if need.streams:
-        pieces = [piece for piece in pieces if piece.stream in need.streams]
-    if need.hazards:
-        pieces = [piece for piece in pieces if piece.hazard in need.hazards]
-    if need.rules:
-        pieces = [piece for piece in pieces if piece.rule in need.rules]
-    else:
+    """The pieces that count for the need."""
+    streams, hazards, rules, least, active_only = need.streams, need.hazards, need.rules, need.min_value, need.active_only
+    return [
+        piece
+        for piece in pieces
+        if (not streams or piece.stream in streams)
+        and (not hazards or piece.hazard in hazards)
+        and (least is None or (piece.value is not None and piece.value >= least))
+        and (piece.active or not active_only)
         # Of a burst the callers count already.
-        pieces = [piece for piece in pieces if not piece.rule.startswith(PREFIX)]
-    if need.min_value is not None:
-        pieces = [piece for piece in pieces if piece.value is not None and piece.value >= need.min_value]
-    return [piece for piece in pieces if piece.active] if need.active_only else pieces
+        and (piece.rule in rules if rules else not piece.rule.startswith(PREFIX))
+    ]
 
 
 def _together(piece: Piece, pivot: Piece, radius_m: float, within_ms: float, stands: bool) -> bool:
@@ -105,27 +98,21 @@ def _together(piece: Piece, pivot: Piece, radius_m: float, within_ms: float, sta
 
 
 def judge(
-    incident: Happening, family: Family, active: Sequence[Piece], guests: Sequence[Family] = ()
+    incident: Happening, family: Family, weighed: Weighed, guests: Sequence[Family] = ()
 ) -> tuple[int, list[Escalation], tuple[str, ...]]:
-    """(level, escalations that hold, grounds of the steps up) of the incident as it stands; ``active`` is :func:`counted`.
+    """(level, escalations that hold, grounds of the steps up) of the incident as it stands, which has been ``weighed``.
 
     With nothing active but what lends its weight the level stays: a recovering incident is as severe as it was until it ends.
     """
-    own = leading(active)
-    if not own:
+    if weighed.lead is None:
         return incident.level, [], incident.raised_by_data
-    held = holding(incident, family, guests)
-    level = min([piece.level for piece in own])
+    held = holding(weighed.live, family, guests)
+    level = weighed.lead.level
     if held:
         level = min(level, *[escalation.level for escalation in held])
     grounds: tuple[str, ...] = ()
     if family.target_radius_m is not None and incident.targets:
         grounds += (f"raised one step: {incident.targets[0]}",)
-    if family.agree_raises and len(kinds(active)) >= 2:
-        grounds += ("raised one step: " + " and ".join(kinds(active)) + " agree",)
+    if family.agree_raises and len(weighed.kinds) >= 2:
+        grounds += ("raised one step: " + " and ".join(weighed.kinds) + " agree",)
     return max(1, level - len(grounds)), held, grounds
-
-
-def kinds(pieces: Sequence[Piece]) -> list[str]:
-    """Independent kinds of streams (a group is its sensors, read together)."""
-    return sorted({"sensor" if piece.stream == "group" else piece.stream for piece in pieces})

@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from msgspec import Struct
 
-from streams.records import Evidence, IncidentEvent, IncidentStatus, Signal
+from streams.records import IncidentEvent, IncidentStatus, Signal
 
 
 class Piece(Struct, gc=False, array_like=True):
@@ -162,30 +162,9 @@ def place(signal: Signal) -> tuple[float, float] | None:
 
 def level_of(signal: Signal) -> int:
     """1 to 4, whatever the record says."""
-    return min(4, max(1, signal.level))
+    level = signal.level
+    return level if 1 <= level <= 4 else min(4, max(1, level))
 
 
 #: Sort key of a piece: most severe first, then the earliest, then by name so that ties never depend on the order of arrival.
 severity: Callable[[Piece], tuple[int, int, str]] = attrgetter("level", "first_ts", "key")
-
-
-def evidence(piece: Piece, distance_m: float | None) -> Evidence:
-    explanation = piece.explanation
-    if piece.silent_since and piece.active:
-        explanation = f"{explanation}; no data since {piece.silent_since}, the last known state stands".lstrip("; ")
-    return Evidence(
-        stream=piece.stream,
-        entity=piece.entity,
-        ts=piece.last_ts,
-        source=piece.source,
-        rule=piece.rule,
-        level=piece.level,
-        metric=piece.metric,
-        value=piece.value,
-        unit=piece.unit,
-        threshold=piece.threshold,
-        expected=piece.expected,
-        distance_m=None if distance_m is None else round(distance_m, 1),
-        explanation=explanation,
-        active=piece.active,
-    )

@@ -19,7 +19,7 @@ from streams.records import Control, Incident, Signal
 from topologies.bursts import Bursts
 from topologies.casebook import Casebook
 from topologies.decided import Decided
-from topologies.escalate import counted
+from topologies.evidence_view import EvidenceViews
 from topologies.incident_body import body
 from topologies.incident_clock import Due, HighWater, Progress
 from topologies.incident_settings import IncidentSettings
@@ -28,6 +28,7 @@ from topologies.mutes import Mutes
 from topologies.outage import Outages
 from topologies.reference import Assets, Book
 from topologies.rule_facts import RuleTable
+from topologies.weighed import weigh
 
 __all__ = ["Decided", "IncidentStage"]
 
@@ -77,6 +78,7 @@ class IncidentStage:
         self._outages = Outages(registry, self.settings.outage, self._casebook.absorb)
         self._steps: tuple[Step, ...] = (self._mutes, _Folding(self._outages, self), self._bursts, self._casebook)
         self._into = _chain(self._steps)
+        self._clocks = [step.timers for step in self._steps]
 
     # --- records ------------------------------------------------------------------------------------------------------
 
@@ -119,10 +121,14 @@ class IncidentStage:
 
     def _fire(self, low: int) -> None:
         """What is due by ``low``, the earliest first; at one time the earlier step first."""
+        for timers in self._clocks:
+            if timers.soonest <= low:
+                break
+        else:
+            return  # as after most records
         while True:
             at, which = low + 1, -1
-            for number, step in enumerate(self._steps):
-                timers = step.timers
+            for number, timers in enumerate(self._clocks):
                 if timers.soonest < at and (due := timers.next()) is not None and due < at:
                     at, which = due, number
             if which < 0:
@@ -181,8 +187,9 @@ class IncidentStage:
     def open_incidents(self) -> list[Incident]:
         """Open incidents as they stand, in order of id; what is counted but not told yet (see ``then_growth``) is in them."""
         found = [one for one in self._casebook.incidents.values() if one.is_open]
+        views, weights = EvidenceViews(self.settings.evidence_shown), self.settings.weights
         return [
-            body(one, counted(one), one.last_event, one.last_why, one.updated_ts, self.settings)
+            body(one, weigh(one), views, one.last_event, one.last_why, one.updated_ts, weights)
             for one in sorted(found, key=lambda one: one.incident_id)
         ]
 
@@ -221,6 +228,7 @@ class IncidentStage:
         stage._outages.restore(saved["outages"])
         stage._bursts.restore(saved["bursts"])
         stage._casebook.restore(saved["casebook"])
+        stage._clocks = [step.timers for step in stage._steps]
         return stage
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import attrgetter
-
-from streams.records import LEVELS, Counts, Dispatch, Evidence, Incident, IncidentEvent, Point, RuleReason
-from topologies.cells import metres_between
-from topologies.happening import Happening, Piece, evidence, severity
-from topologies.incident_settings import IncidentSettings
+from streams.records import LEVELS, Counts, Dispatch, Incident, IncidentEvent, Point, RuleReason
+from topologies.evidence_view import EvidenceViews
+from topologies.happening import Happening
+from topologies.incident_settings import Weights
 from topologies.priority import priority
+from topologies.weighed import Weighed
 
-_stands = attrgetter("active")
 _NAMES = {
     "hotline": ("caller", "callers"),
     "sensor": ("sensor", "sensors"),
@@ -21,37 +18,22 @@ _NAMES = {
 }
 
 
-def best_place(pieces: Sequence[Piece]) -> Piece | None:
-    """Most severe first, a device before a caller's address, then the most precise; None where nothing has a place."""
-    placed = [piece for piece in pieces if piece.lat is not None and piece.lon is not None]
-    if not placed:
-        return None
-    return min(placed, key=lambda piece: (piece.level, piece.stream == "hotline", piece.radius_m, piece.first_ts, piece.key))
-
-
 def body(
-    incident: Happening, active: Sequence[Piece], event: IncidentEvent, why: str, at: int, settings: IncidentSettings
+    incident: Happening,
+    weighed: Weighed,
+    views: EvidenceViews,
+    event: IncidentEvent,
+    why: str,
+    at: int,
+    weights: Weights,
 ) -> Incident:
     """The incident as a record; ``at`` is the arrival of what caused the revision, or the due time of the timer.
 
-    ``active`` is what counts of the evidence (:func:`topologies.escalate.counted`).
+    ``weighed`` is what counts of the evidence (:func:`topologies.weighed.weigh`), ``views`` what was drawn of it before.
     """
-    ranked = sorted(incident.pieces.values(), key=severity)
-    if len(ranked) > settings.evidence_shown:
-        # Most severe and newest are what dispatch needs; the counts keep the total.
-        ranked.sort(key=lambda piece: (piece.level, -piece.last_ts, piece.key))
-    ranked.sort(key=_stands, reverse=True)  # what has ended comes last, and each part stays in its order
     lat, lon = incident.lat, incident.lon
-    radius_m = 0.0
-    shown: list[Evidence] = []
-    for piece in ranked:
-        distance_m: float | None = None
-        if lat is not None and lon is not None and piece.lat is not None and piece.lon is not None:
-            distance_m = metres_between(lat, lon, piece.lat, piece.lon)
-            if not piece.lends and distance_m + piece.radius_m > radius_m:
-                radius_m = distance_m + piece.radius_m
-        if len(shown) < settings.evidence_shown:
-            shown.append(evidence(piece, distance_m))
+    all_count = len(weighed.active) == len(incident.pieces)
+    shown, radius_m = views.of(incident, all_count)
     return Incident(
         incident_id=incident.incident_id,
         revision=incident.revision,
@@ -71,7 +53,7 @@ def body(
         updated_ts=at,
         evidence=shown,
         rule=RuleReason(name=incident.rule, version=incident.rule_version, reason=reason(incident)),
-        priority=priority(incident, active, settings.weights),
+        priority=priority(incident, weighed, weights),
         dispatch=Dispatch(
             lead=incident.department or incident.lead,
             assist=list(incident.assist),

@@ -32,12 +32,12 @@ DueKind = Literal["resolve", "confirm", "handle", "forget"]
 
 def piece_of(signal: Signal, facts: RuleFacts, group: str | None) -> Piece:
     """The signal as evidence; what is held of the same alarm already is brought in by :func:`take`."""
-    source = signal.source
+    source, ts, at, momentary = signal.source, signal.ts, signal.arrival_ts, signal.momentary
     lat, lon = place(signal) or (None, None)
-    radius = signal.radius_m if 0 < signal.radius_m < _WIDEST_M else facts.radius_m
+    radius = signal.radius_m
     own = own_key(signal.rule, signal.entity)
     return Piece(  # by position, in the order of its fields: forty names take longer than all else that is done here
-        signal.signal_id if signal.momentary else own,
+        signal.signal_id if momentary else own,
         own,
         signal.signal_id,
         signal.rule,
@@ -49,19 +49,19 @@ def piece_of(signal: Signal, facts: RuleFacts, group: str | None) -> Piece:
         signal.entity,
         signal.witness or signal.entity,
         level_of(signal),
-        signal.ts,
-        signal.ts,
+        ts,
+        ts,
         f"{source.topic}/{source.partition}/{source.offset}",
         source.topic,
         source.partition,
-        radius,
-        signal.momentary,
+        radius if 0 < radius < _WIDEST_M else facts.radius_m,
+        momentary,
         signal.historical,
         facts.resolve_after_ms,
-        signal.arrival_ts + facts.resolve_after_ms if signal.momentary else 0,
+        at + facts.resolve_after_ms if momentary else 0,
         True,
         not facts.opens,
-        (signal.arrival_ts,),
+        (at,),
         lat,
         lon,
         signal.grid_code,
@@ -81,7 +81,8 @@ def take(incident: Happening, piece: Piece, witnesses_kept: int) -> str | None:
 
     The caller keeps the neighbourhood: ``incident.pieces[piece.key]`` is replaced.
     """
-    held = incident.pieces.get(piece.key)
+    pieces, key = incident.pieces, piece.key
+    held = pieces.get(key)
     why: str | None = None
     if held is None:
         why = "new_evidence"
@@ -96,20 +97,21 @@ def take(incident: Happening, piece: Piece, witnesses_kept: int) -> str | None:
         piece.first_ts = min(held.first_ts, piece.first_ts)
         piece.last_ts = max(held.last_ts, piece.last_ts)
         piece.historical = held.historical and piece.historical
-    incident.pieces[piece.key] = piece
+    pieces[key] = piece
     incident.signals += 1
-    incident.first_event_ts = min(incident.first_event_ts, piece.first_ts)
+    if piece.first_ts < incident.first_event_ts:
+        incident.first_event_ts = piece.first_ts
     if _witnessed(incident, piece, witnesses_kept) and why != "returned":
         why = "new_source"
     elif held is None and piece.momentary and not _tells_more(incident, piece):
         why = None  # the same caller again: counted, not told
-    if piece.momentary and not piece.lends:
-        incident.until = max(incident.until, piece.until)
+    if piece.until > incident.until and piece.momentary and not piece.lends:
+        incident.until = piece.until
     if incident.historical and not piece.historical and not piece.lends:
         incident.historical = False
         why = "live_evidence"
-    if held is None or not held.active:
-        count_standing(incident)
+    if (held is None and not piece.momentary) or (held is not None and not held.active):
+        count_standing(incident)  # one more report is no alarm: what stands is what stood
     return why
 
 
@@ -123,11 +125,12 @@ def _tells_more(incident: Happening, piece: Piece) -> bool:
 
 def _witnessed(incident: Happening, piece: Piece, at_most: int) -> bool:
     """Whether somebody new says so; beyond ``at_most`` nobody is new any more."""
-    name = f"{piece.stream}:{piece.witness}"
-    if name in incident.witnesses or len(incident.witnesses) >= at_most:
+    stream, witnesses = piece.stream, incident.witnesses
+    name = f"{stream}:{piece.witness}"
+    if name in witnesses or len(witnesses) >= at_most:
         return False
-    incident.witnesses[name] = 1
-    incident.by_stream[piece.stream] = incident.by_stream.get(piece.stream, 0) + 1
+    witnesses[name] = 1
+    incident.by_stream[stream] = incident.by_stream.get(stream, 0) + 1
     return True
 
 

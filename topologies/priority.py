@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from streams.records import Priority
-from topologies.escalate import kinds
-from topologies.happening import Happening, Piece
+from topologies.happening import Happening
 from topologies.incident_settings import Weights
+from topologies.weighed import Weighed
 
 
-def priority(incident: Happening, active: Sequence[Piece], weights: Weights) -> Priority:
-    """Level first; what is added (targets near, agreeing streams, sources, missed deadlines) never reaches the next level.
-
-    ``active`` is what counts of the evidence (:func:`topologies.escalate.counted`).
-    """
+def priority(incident: Happening, weighed: Weighed, weights: Weights) -> Priority:
+    """Level first; what is added (targets near, agreeing streams, sources, missed deadlines) never reaches the next level."""
     score = weights.level[incident.level - 1]
     because = [f"level {incident.level}", *incident.raised_by_data]
     if incident.targets:
         score += weights.target_near
         because += [target for target in incident.targets if not any(target in ground for ground in incident.raised_by_data)]
-    streams = kinds(active)
-    if len(streams) >= 2:
+    if len(weighed.kinds) >= 2:
         score += weights.streams_agree
-        because.append(" and ".join(streams) + " agree")
+        because.append(" and ".join(weighed.kinds) + " agree")
     sources = len(incident.witnesses)
     if sources >= 2:
         score += min(weights.sources_at_most, weights.per_source * (sources - 1))
@@ -34,9 +28,8 @@ def priority(incident: Happening, active: Sequence[Piece], weights: Weights) -> 
     if incident.latched:
         score -= weights.chatter
         because.append("chatters: raised again and again within a day")
-    silent = len([piece for piece in active if piece.silent_since])
-    if silent:
-        because.append(f"{silent} of its sensors silent since")
+    if weighed.silent:
+        because.append(f"{weighed.silent} of its sensors silent since")
     if incident.historical:
         because.append("historical: reported too late to act on")
     if incident.exercise:

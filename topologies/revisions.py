@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from detectors.families import Escalation, Family
 from streams.records import IncidentEvent
 from topologies import life_cycle
 from topologies.decided import Decided
-from topologies.escalate import counted, judge
+from topologies.escalate import judge
+from topologies.evidence_view import EvidenceViews
 from topologies.happening import Happening, Piece, leading, severity
-from topologies.incident_body import best_place, body
+from topologies.incident_body import body
 from topologies.incident_settings import IncidentSettings
 from topologies.reference import Assets
 from topologies.rule_facts import RuleTable
 from topologies.targets import TargetsNear
+from topologies.weighed import Weighed, best_place, weigh
+
+_level = attrgetter("level")
 
 
 class Revisions:
@@ -22,6 +28,7 @@ class Revisions:
         self._table = table
         self._targets = TargetsNear(registry, settings)
         self._settings = settings
+        self._views = EvidenceViews(settings.evidence_shown)
         self.decided = Decided()
 
     def would_change(self, incident: Happening) -> bool:
@@ -30,7 +37,7 @@ class Revisions:
         guests = self._guests(incident)
         if not family.escalate and not any(guest.escalate for guest in guests):
             return False
-        return judge(incident, family, counted(incident), guests)[0] != incident.level
+        return judge(incident, family, weigh(incident), guests)[0] != incident.level
 
     def _guests(self, incident: Happening) -> list[Family]:
         """Families of its guests' evidence, whose escalations go on to count."""
@@ -44,14 +51,13 @@ class Revisions:
         """Judge the incident as it stands now, and emit unless it is only one more of many sources."""
         before = incident.level
         held_before = incident.escalations
-        active = counted(incident)
-        own = leading(active)
-        self._place(incident, own)
-        level, held, grounds = judge(incident, self._table.family(incident.family), active, self._guests(incident))
+        weighed = weigh(incident)
+        self._place(incident, weighed)
+        level, held, grounds = judge(incident, self._table.family(incident.family), weighed, self._guests(incident))
         incident.level, incident.raised_by_data = level, grounds
-        if own:
+        if weighed.lead is not None:
             incident.escalations = tuple([escalation.name for escalation in held]) if held else ()
-            self._lead(incident, min(own, key=severity), held)
+            self._lead(incident, weighed.lead, held)
         elif not incident.rule and incident.pieces:
             self._lead(incident, min(leading(incident.pieces.values()) or incident.pieces.values(), key=severity), held)
         if event in ("opened", "reopened"):
@@ -65,14 +71,14 @@ class Revisions:
             event = "eased"
         if event == "updated" and why in ("new_source", "new_evidence") and not self._worth_telling(incident):
             return
-        self._tell(incident, active, event, why, at)
+        self._tell(incident, weighed, event, why, at)
 
     def _worth_telling(self, incident: Happening) -> bool:
         sources = len(incident.witnesses)
         return sources <= self._settings.every_source_until or sources >= incident.told * self._settings.then_growth
 
-    def _place(self, incident: Happening, active: list[Piece]) -> None:
-        piece = best_place(active) or best_place(leading(incident.pieces.values()))
+    def _place(self, incident: Happening, weighed: Weighed) -> None:
+        piece = best_place(weighed.own) or best_place(leading(incident.pieces.values()))
         if piece is None or (piece.lat, piece.lon, piece.grid_code) == (incident.lat, incident.lon, incident.grid_code):
             return
         incident.lat, incident.lon, incident.grid_code = piece.lat, piece.lon, piece.grid_code
@@ -89,17 +95,18 @@ class Revisions:
                 incident.title = f"{self._settings.outage.gateway_title}: {piece.value or 0:.0f} devices"
         elif not incident.title:
             incident.title, incident.lead = piece.hazard or piece.rule, self._settings.default_department
-        top = min(held, key=lambda one: one.level, default=None)
-        if top is not None and top.level <= piece.level:
+        if held and (top := min(held, key=_level)).level <= piece.level:
             incident.reason = top.reason
             incident.hazard = top.hazard or incident.hazard
 
     def emit(self, incident: Happening, event: IncidentEvent, why: str, at: int) -> None:
         """A revision by which nothing is judged anew."""
-        self._tell(incident, counted(incident), event, why, at)
+        self._tell(incident, weigh(incident), event, why, at)
 
-    def _tell(self, incident: Happening, active: list[Piece], event: IncidentEvent, why: str, at: int) -> None:
+    def _tell(self, incident: Happening, weighed: Weighed, event: IncidentEvent, why: str, at: int) -> None:
         incident.revision += 1
         incident.last_event, incident.last_why, incident.updated_ts = event, why, at
         incident.told = len(incident.witnesses)
-        self.decided.incidents.append(body(incident, active, event, why, at, self._settings))
+        self.decided.incidents.append(body(incident, weighed, self._views, event, why, at, self._settings.weights))
+        if incident.closed_at:
+            self._views.over(incident)

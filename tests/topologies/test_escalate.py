@@ -4,15 +4,16 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.families import Family
+from detectors.families import Escalation, Family
 from streams.records import Signal
 from tests.acceptance.timeline import BOOK, Draft, Timeline, alarm, call
-from topologies.escalate import counted, holding, judge
+from topologies.escalate import holding, judge
 from topologies.happening import Happening
 from topologies.incident_settings import IncidentSettings
 from topologies.life_cycle import piece_of, take
 from topologies.priority import priority
 from topologies.rule_facts import RuleTable
+from topologies.weighed import weigh
 
 
 def _family(**need: object) -> Family:
@@ -39,17 +40,21 @@ def _incident(*drafts: tuple[float, Draft]) -> Happening:
     return incident
 
 
+def _holding(incident: Happening, family: Family) -> list[Escalation]:
+    return holding(weigh(incident).live, family)
+
+
 TWO_CALLS = _family(streams=["hotline"], witnesses=2, radius_m=100, within_s=60)
 
 
 def test_two_witnesses_near_each_other_meet_a_need() -> None:
     incident = _incident((0, call("gas-smell-call", "a", "x")), (30, call("gas-smell-call", "b", "y", at=(50, 0))))
-    assert [one.name for one in holding(incident, TWO_CALLS)] == ["both"]
+    assert [one.name for one in _holding(incident, TWO_CALLS)] == ["both"]
 
 
 def test_witnesses_too_far_apart_do_not() -> None:
     assert (
-        holding(
+        _holding(
             _incident((0, call("gas-smell-call", "a", "x")), (30, call("gas-smell-call", "b", "y", at=(150, 0)))), TWO_CALLS
         )
         == []
@@ -57,7 +62,7 @@ def test_witnesses_too_far_apart_do_not() -> None:
 
 
 def test_witnesses_too_long_apart_do_not() -> None:
-    assert holding(_incident((0, call("gas-smell-call", "a", "x")), (90, call("gas-smell-call", "b", "y"))), TWO_CALLS) == []
+    assert _holding(_incident((0, call("gas-smell-call", "a", "x")), (90, call("gas-smell-call", "b", "y"))), TWO_CALLS) == []
 
 
 def test_one_signal_does_not_meet_two_needs() -> None:
@@ -66,27 +71,27 @@ def test_one_signal_does_not_meet_two_needs() -> None:
         msgspec.to_builtins(_family(**tree)) | {"escalate": [{"name": "b", "level": 1, "reason": "r", "needs": [tree, tree]}]},
         Family,
     )
-    assert holding(_incident((0, alarm("gas-well", "W1"))), family) == []
-    assert len(holding(_incident((0, alarm("gas-well", "W1")), (1, alarm("gas-well", "W2"))), family)) == 1
+    assert _holding(_incident((0, alarm("gas-well", "W1"))), family) == []
+    assert len(_holding(_incident((0, alarm("gas-well", "W1")), (1, alarm("gas-well", "W2"))), family)) == 1
 
 
 def test_a_need_may_leave_out_what_has_cleared() -> None:
     incident = _incident((0, alarm("gas-well", "W1")))
     for piece in incident.pieces.values():
         piece.active = False
-    assert holding(incident, _family(streams=["sensor"], active_only=True)) == []
-    assert len(holding(incident, _family(streams=["sensor"]))) == 1
+    assert _holding(incident, _family(streams=["sensor"], active_only=True)) == []
+    assert len(_holding(incident, _family(streams=["sensor"]))) == 1
 
 
 def test_what_came_too_late_does_not_make_a_live_incident_worse() -> None:
     incident = _incident((0, alarm("gas-well", "W1", level=4)), (1, alarm("gas-well", "W2", level=1, historical=True)))
-    assert judge(incident, _family(streams=["video"]), counted(incident))[0] == 4
+    assert judge(incident, _family(streams=["video"]), weigh(incident))[0] == 4
 
 
 def test_level_one_is_the_most_there_is() -> None:
     family = msgspec.structs.replace(_family(streams=["video"]), agree_raises=True)
     incident = _incident((0, alarm("gas-well", "W1", level=1)), (1, call("gas-smell-call", "a")))
-    assert judge(incident, family, counted(incident))[0] == 1
+    assert judge(incident, family, weigh(incident))[0] == 1
 
 
 @given(
@@ -104,5 +109,5 @@ def test_no_reason_lifts_a_score_into_the_next_level(pieces: list[tuple[int, boo
     incident.overdue = ("confirm", "handle") if late else ()
     for level in (1, 2, 3, 4):
         incident.level = level
-        score = priority(incident, counted(incident), IncidentSettings().weights).score
+        score = priority(incident, weigh(incident), IncidentSettings().weights).score
         assert 100 - 20 * level <= score < 120 - 20 * level
