@@ -114,14 +114,20 @@ class Columns:
         return {name: array[: self.size].copy() for name, array in self._arrays.items()}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
+        self._arrays = {name: array.copy() for name, array in self._taken(saved).items()}
+
+    def _taken(self, saved: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """The columns of a snapshot, not to be written into; :attr:`size` is theirs from now on."""
         missing = set(self._kinds) - set(saved)
         if missing:
             raise ValueError(f"snapshot lacks the columns {sorted(missing)}; it was written by another version")
         self.size = max((len(saved[name]) for name in self._kinds), default=0)
+        found = {}
         for name in self._kinds:
             blank = self._blank(name, 0)
-            array = np.array(saved[name], dtype=blank.dtype)
-            self._arrays[name] = array.reshape((len(array), *blank.shape[1:]))
+            array = np.asarray(saved[name], dtype=blank.dtype)
+            found[name] = array.reshape((len(array), *blank.shape[1:]))
+        return found
 
     @property
     def bytes_per_slot(self) -> int:

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from detectors.base import Columns
 from streams.batch import Int32
+from streams.series import grown
 from streams.slot_memory import fetch, padded, room
+
+_AT_ONCE = 256
 
 
 class SlotRecords(Columns):
@@ -37,15 +40,12 @@ class SlotRecords(Columns):
         self.blank: NDArray[Any] = np.empty(1, self._dtype)
         for name, kind in kinds.items():
             self.blank[name] = kind[1]
-        self._join()
+        self._take(room((0,), self._dtype))
 
-    def _join(self) -> None:
-        records = room((min(map(len, self._arrays.values())),), self._dtype)
-        for name, array in self._arrays.items():
-            records[name] = array
-            self._arrays[name] = records[name]
+    def _take(self, records: NDArray[Any]) -> None:
         #: One record a slot; another array after the state has grown or was restored.
         self.records: NDArray[Any] = records
+        self._arrays = {name: records[name] for name in self._kinds}
 
     def near(self, slot: Int32) -> NDArray[Any]:
         """The records, for a compiled loop over these slots."""
@@ -53,13 +53,24 @@ class SlotRecords(Columns):
         return self.records
 
     def grow(self, size: int) -> None:
-        super().grow(size)
-        if len(self.records) < min(map(len, self._arrays.values())):
-            self._join()
+        if size <= self.size:
+            return
+        self.size = size
+        if len(self.records) < size:
+            # As bytes: numpy would copy records field by field.
+            wide = self._dtype.itemsize
+            held, blank = self.records.view(np.uint8).reshape(-1, wide), self.blank.view(np.uint8)
+            self._take(grown(held, size, blank).reshape(-1).view(self._dtype))
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        super().restore(saved)
-        self._join()
+        columns = self._taken(saved)
+        records = room((self.size,), self._dtype)
+        # Some records at a time: one column of all would fetch every line of a large city's state once for each column.
+        for first in range(0, self.size, _AT_ONCE):
+            piece = records[first : first + _AT_ONCE]
+            for name, column in columns.items():
+                piece[name] = column[first : first + _AT_ONCE]
+        self._take(records)
 
 
 def _padded(kind: np.dtype[Any]) -> np.dtype[Any]:

@@ -93,7 +93,10 @@ class Registry:
 
     def at(self, asset_id: str, ts: int) -> Facts | None:
         """The facts that hold at ``ts``; None for an unknown asset, and outside its periods."""
-        for facts in reversed(self.periods(asset_id)):
+        held = self._facts.get(asset_id, ())
+        if isinstance(held, Facts):
+            return held if held.holds_at(ts) else None
+        for facts in reversed(held):
             if facts.valid_from <= ts:
                 return facts if facts.valid_to is None or ts < facts.valid_to else None
         return None
