@@ -69,7 +69,7 @@ def series_of(
 
 def report_after_ms(series: Series) -> int:
     """Silence (ms) after which the registry wants a series reported, three intervals where it names no other time; 0: never."""
-    after_s = series.report_after_s or (3.0 * series.interval_s if series.interval_s else 0.0)
+    after_s = series.report_after_s or 3.0 * (series.interval_s or 0.0)
     return round(min(max(after_s, 0.0), 1e9) * 1000)
 
 
@@ -93,8 +93,9 @@ def next_boundary(registry: Registry, entity: str, now: int) -> int:
     for period in registry.periods(entity):
         if now < period.valid_from < found:
             found = period.valid_from
-        if period.valid_to is not None and now < period.valid_to < found:
-            found = period.valid_to
+        end = period.valid_to
+        if end is not None and now < end < found:
+            found = end
     return found
 
 

@@ -291,21 +291,20 @@ class RuleRunner:
 
     def restore(self, saved: Mapping[str, Any], facts: Sequence[Series]) -> None:
         """Take a snapshot back; ``facts`` are those of the shard's slots now."""
-        shard_slots = [int(slot) for slot in saved["shard_slot"]]
-        self.series.extend(facts[slot] if slot >= 0 else _NOBODY for slot in shard_slots)
-        self.shard_slot = array("i", shard_slots)
+        shard_slots = np.asarray(saved["shard_slot"], dtype=np.int32)
+        own = np.flatnonzero(shard_slots >= 0)
+        self.series.extend(facts[slot] if slot >= 0 else _NOBODY for slot in shard_slots.tolist())
+        self.shard_slot = array("i", shard_slots.tolist())
         self._free = [int(slot) for slot in saved["free"]]
         self.local = np.full(max(64, len(facts)), -1, dtype=np.int32)
-        for own, slot in enumerate(shard_slots):
-            if slot >= 0:
-                self.local[slot] = own
-        self._as_it_is = all(slot < 0 or slot == own for own, slot in enumerate(shard_slots))
+        self.local[shard_slots[own]] = own
+        self._as_it_is = bool((shard_slots[own] == own).all())
         self._voice.restore(saved)
         self._last_tick = int(saved["last_tick"])
         size = len(self.series)
         self.detector.grow(size)
         # Facts first, so that what a detector derives from them is there, and then its state as it was.
-        self.detector.changed([own for own, slot in enumerate(shard_slots) if slot >= 0])
+        self.detector.changed(own.tolist())
         self.detector.restore(saved["detector"])
         self.detector.grow(size)
         self.alarm.restore(saved["alarm"])
