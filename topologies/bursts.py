@@ -98,9 +98,10 @@ class Bursts:
             self._keep(here)
             self._forget()
         self.written.touch(here.name)
-        here.calls.append(Call(now, signal.witness or signal.entity, *spot))
-        if len(here.calls) > 1 and here.calls[-2].at > now:
-            here.calls.sort(key=lambda call: call.at)
+        said = here.calls
+        said.append(Call(now, signal.witness or signal.entity, *spot))
+        if len(said) > 1 and said[-2].at > now:
+            said.sort(key=lambda call: call.at)
         around = grid.near(*spot)
         near = 0
         for area in around:
@@ -174,9 +175,10 @@ class Bursts:
         )
 
     def _grid(self, rule: str) -> Grid[Area]:
-        if rule not in self._grids:
-            self._grids[rule] = Grid(self._settings.cell_m)
-        return self._grids[rule]
+        grid = self._grids.get(rule)
+        if grid is None:
+            grid = self._grids[rule] = Grid(self._settings.cell_m)
+        return grid
 
     def _keep(self, area: Area) -> None:
         rule, row, column = area.name

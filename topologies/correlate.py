@@ -138,7 +138,8 @@ class Neighbourhood:
                 found.update(self._topology.get((host, "group", piece.group), ()))
             if piece.lat is not None and piece.lon is not None:
                 if host in self._cells:
-                    found.update(*self._cells[host].near(piece.lat, piece.lon))
+                    for names in self._cells[host].near(piece.lat, piece.lon):
+                        found.update(names)
             elif piece.gateway is not None:
                 found.update(self._topology.get((host, "gateway", piece.gateway), ()))
         return found

@@ -33,12 +33,13 @@ def _holds(escalation: Escalation, family: Family, pieces: Sequence[Piece]) -> b
     if len(pieces) < len(escalation.needs):
         return False  # every need has pieces of its own
     found = []
-    for need in escalation.needs:
+    # The last one first: a table says who speaks and then what is measured, and it is the measurement that is rare.
+    for need in reversed(escalation.needs):
         matching, wanted = _matching(need, pieces), need.witnesses
         if len(matching) < wanted or (wanted > 1 and len({piece.witness for piece in matching}) < wanted):
             return False
         found.append(matching)
-    answers = [sorted(matching, key=_raised) for matching in found]
+    answers = [sorted(matching, key=_raised) for matching in reversed(found)]
     return any(_meets(escalation.needs, answers, family, pivot) for matching in answers for pivot in matching)
 
 
@@ -104,10 +105,10 @@ def judge(
 
     With nothing active but what lends its weight the level stays: a recovering incident is as severe as it was until it ends.
     """
-    if weighed.lead is None:
+    if not weighed.own:
         return incident.level, [], incident.raised_by_data
     held = holding(weighed.live, family, guests)
-    level = weighed.lead.level
+    level = weighed.own[0].level
     if held:
         level = min(level, *[escalation.level for escalation in held])
     grounds: tuple[str, ...] = ()

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from streams.records import Evidence
 from topologies.cells import metres_between
-from topologies.happening import Happening, Piece, severity
+from topologies.happening import Happening, Piece
+from topologies.weighed import Weighed
 
 _stands = attrgetter("active")
 
@@ -50,17 +51,17 @@ class EvidenceViews:
         """Incidents of which views are kept."""
         return len(self._albums)
 
-    def of(self, incident: Happening, all_count: bool) -> tuple[list[Evidence], float]:
+    def of(self, incident: Happening, weighed: Weighed) -> tuple[list[Evidence], float]:
         """(The pieces as evidence, the most severe first; metres around the incident's place that hold all pieces).
 
-        ``all_count``: every piece is active. Evidence is shared between revisions; nobody may change it.
+        Evidence is shared between revisions; nobody may change it.
         """
-        ranked = sorted(incident.pieces.values(), key=severity)
+        ranked = weighed.ranked
         if len(ranked) > self._at_most:
             # Most severe and newest are what dispatch needs; the counts keep the total.
-            ranked.sort(key=lambda piece: (piece.level, -piece.last_ts, piece.key))
-        if not all_count:
-            ranked.sort(key=_stands, reverse=True)  # what has ended comes last, and each part stays in its order
+            ranked = sorted(ranked, key=lambda piece: (piece.level, -piece.last_ts, piece.key))
+        if len(weighed.active) < len(ranked):
+            ranked = sorted(ranked, key=_stands, reverse=True)  # what has ended comes last, and each part stays in its order
         lat, lon = incident.lat, incident.lon
         album = self._albums.get(incident.incident_id)
         if album is None or album.lat != lat or album.lon != lon or len(album.views) > 2 * len(ranked):

@@ -87,16 +87,17 @@ class IncidentStage:
         decided = self._begin()
         marks, progress = self._marks, self._progress
         for record in records:
+            source = (record.source.topic, record.source.partition)
             if not marks.is_news(record.source):
                 decided.repeated += 1
-                progress.heard((record.source.topic, record.source.partition))
+                progress.heard(source)
                 continue
             if isinstance(record, Signal):
                 if record.city != self.city:
                     decided.muted["other_city"] += 1
                 else:
                     self._into[0](record)
-                progress.advance((record.source.topic, record.source.partition), record.arrival_ts)
+                progress.advance(source, record.arrival_ts)
             else:
                 self._control(record)
             low = progress.low

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from streams.records import LEVELS, Counts, Dispatch, Incident, IncidentEvent, Point, RuleReason
 from topologies.evidence_view import EvidenceViews
 from topologies.happening import Happening
@@ -32,8 +34,7 @@ def body(
     ``weighed`` is what counts of the evidence (:func:`topologies.weighed.weigh`), ``views`` what was drawn of it before.
     """
     lat, lon = incident.lat, incident.lon
-    all_count = len(weighed.active) == len(incident.pieces)
-    shown, radius_m = views.of(incident, all_count)
+    shown, radius_m = views.of(incident, weighed)
     return Incident(
         incident_id=incident.incident_id,
         revision=incident.revision,
@@ -74,8 +75,12 @@ def body(
 def reason(incident: Happening) -> str:
     """In plain words: what the leading rule or the compound condition says, and who says so."""
     said = [incident.reason] if incident.reason else []
-    tally = sorted(incident.by_stream.items())
-    who = [f"{count} {_NAMES.get(stream, (stream, stream))[count != 1]}" for stream, count in tally]
-    if who:
-        said.append(", ".join(who))
+    if incident.by_stream:
+        said.append(_who(tuple(sorted(incident.by_stream.items()))))
     return "; ".join(said)
+
+
+@lru_cache(maxsize=1024)
+def _who(tally: tuple[tuple[str, int], ...]) -> str:
+    """Witnesses by stream in words; most incidents of a city have one of a few dozen such tallies."""
+    return ", ".join(f"{count} {_NAMES.get(stream, (stream, stream))[count != 1]}" for stream, count in tally)

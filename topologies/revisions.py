@@ -34,18 +34,17 @@ class Revisions:
     def would_change(self, incident: Happening) -> bool:
         """Whether the level would be another one if it were judged now (a value has changed, nothing else has)."""
         family = self._table.family(incident.family)
-        guests = self._guests(incident)
+        guests = self._guests(incident, family)
         if not family.escalate and not any(guest.escalate for guest in guests):
             return False
         return judge(incident, family, weigh(incident), guests)[0] != incident.level
 
-    def _guests(self, incident: Happening) -> list[Family]:
+    def _guests(self, incident: Happening, family: Family) -> list[Family]:
         """Families of its guests' evidence, whose escalations go on to count."""
-        welcome = self._table.family(incident.family).guest
-        if not welcome:
+        if not family.guest:
             return []
         named = {piece.family for piece in incident.pieces.values()}
-        return [self._table.family(guest.family) for guest in welcome if guest.family in named]
+        return [self._table.family(guest.family) for guest in family.guest if guest.family in named]
 
     def revise(self, incident: Happening, event: IncidentEvent, why: str, at: int) -> None:
         """Judge the incident as it stands now, and emit unless it is only one more of many sources."""
@@ -53,11 +52,12 @@ class Revisions:
         held_before = incident.escalations
         weighed = weigh(incident)
         self._place(incident, weighed)
-        level, held, grounds = judge(incident, self._table.family(incident.family), weighed, self._guests(incident))
+        family = self._table.family(incident.family)
+        level, held, grounds = judge(incident, family, weighed, self._guests(incident, family))
         incident.level, incident.raised_by_data = level, grounds
-        if weighed.lead is not None:
+        if weighed.own:
             incident.escalations = tuple([escalation.name for escalation in held]) if held else ()
-            self._lead(incident, weighed.lead, held)
+            self._lead(incident, weighed.own[0], held)
         elif not incident.rule and incident.pieces:
             self._lead(incident, min(leading(incident.pieces.values()) or incident.pieces.values(), key=severity), held)
         if event in ("opened", "reopened"):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from topologies.happening import Happening, Piece, severity
 
@@ -15,16 +16,17 @@ from topologies.happening import Happening, Piece, severity
 _surest = attrgetter("level", "radius_m", "first_ts", "key")
 
 
-class Weighed(NamedTuple):
+class Weighed(Struct, frozen=True, gc=False):
     """What counts of one incident's evidence; it holds until the evidence changes."""
 
+    #: All of it in the order of :data:`topologies.happening.severity`, as all lists here.
+    ranked: list[Piece]
     #: Evidence that makes it worse, ended or not: what came too late to be live (historical) does not where the incident is.
     live: list[Piece]
     #: What of it is active.
     active: list[Piece]
-    #: Of it what leads and places an incident: all but what only lends its weight; and the most severe, then earliest of that.
+    #: Of it what leads and places an incident: all but what only lends its weight. The first one leads.
     own: list[Piece]
-    lead: Piece | None
     #: Independent kinds of streams in it, sorted (a group is its sensors, read together).
     kinds: list[str]
     #: How many of its sensors are silent themselves.
@@ -39,7 +41,8 @@ def weigh(incident: Happening) -> Weighed:
     own: list[Piece] = []
     streams: set[str] = set()
     silent = 0
-    for piece in incident.pieces.values():
+    ranked = sorted(incident.pieces.values(), key=severity)
+    for piece in ranked:
         if piece.historical and not late_too:
             continue
         live.append(piece)
@@ -54,7 +57,7 @@ def weigh(incident: Happening) -> Weighed:
     if "group" in streams:
         streams.remove("group")
         streams.add("sensor")
-    return Weighed(live, active, own, min(own, key=severity) if own else None, sorted(streams), silent)
+    return Weighed(ranked, live, active, own, sorted(streams), silent)
 
 
 def best_place(pieces: Iterable[Piece]) -> Piece | None:

@@ -12,6 +12,7 @@ from topologies.happening import Happening
 from topologies.incident_settings import IncidentSettings
 from topologies.life_cycle import clear, close, piece_of, take
 from topologies.rule_facts import RuleTable
+from topologies.weighed import weigh
 
 _TABLE = RuleTable(BOOK, IncidentSettings())
 
@@ -59,8 +60,8 @@ def test_kept_views_are_those_drawn_anew(revisions: list[list[tuple]], at_most: 
                 incident.lat, incident.lon = piece.lat, piece.lon
             else:
                 close(incident, "resolved", second)
-        for all_count in {False, all(piece.active for piece in incident.pieces.values())}:
-            assert kept.of(incident, all_count) == EvidenceViews(at_most).of(incident, all_count)
+        weighed = weigh(incident)
+        assert kept.of(incident, weighed) == EvidenceViews(at_most).of(incident, weighed)
 
 
 def test_what_is_shown_is_not_shared_as_a_list() -> None:
@@ -69,8 +70,8 @@ def test_what_is_shown_is_not_shared_as_a_list() -> None:
     record = Timeline().record(0, alarm("gas-well", "W1"))
     assert isinstance(record, Signal)
     take(incident, piece_of(record, _TABLE.of(record), None), 100)
-    views = EvidenceViews(50)
-    first, second = views.of(incident, True)[0], views.of(incident, True)[0]
+    views, weighed = EvidenceViews(50), weigh(incident)
+    first, second = views.of(incident, weighed)[0], views.of(incident, weighed)[0]
     assert first == second
     assert first is not second
     assert first[0] is second[0]
@@ -79,7 +80,7 @@ def test_what_is_shown_is_not_shared_as_a_list() -> None:
 def test_nothing_is_kept_of_what_is_over() -> None:
     incident = Happening("id", "340100", "gas", "gas", False, False, 0, 0, {})
     views = EvidenceViews(50)
-    views.of(incident, True)
+    views.of(incident, weigh(incident))
     assert len(views) == 1
     views.over(incident)
     assert len(views) == 0

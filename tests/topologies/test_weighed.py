@@ -43,11 +43,11 @@ _ONE = _one()
 def test_one_pass_finds_what_each_question_finds(drawn: list[Piece], late: bool) -> None:
     pieces = {f"k{n}": structs.replace(piece, key=f"k{n}") for n, piece in enumerate(drawn)}
     weighed = weigh(Happening("id", "340100", "gas", "gas", False, late, 0, 0, pieces))
-    live = [piece for piece in pieces.values() if late or not piece.historical]
+    ranked = sorted(pieces.values(), key=lambda one: (one.level, one.first_ts, one.key))
+    live = [piece for piece in ranked if late or not piece.historical]
     active = [piece for piece in live if piece.active]
     own = [piece for piece in active if not piece.lends]
-    assert (weighed.live, weighed.active, weighed.own) == (live, active, own)
-    assert weighed.lead is min(own, key=lambda one: (one.level, one.first_ts, one.key), default=None)
+    assert (weighed.ranked, weighed.live, weighed.active, weighed.own) == (ranked, live, active, own)
     assert weighed.kinds == sorted({"sensor" if one.stream == "group" else one.stream for one in active})
     assert weighed.silent == sum(1 for one in active if one.silent_since)
 
