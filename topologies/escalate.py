@@ -22,24 +22,31 @@ _raised = attrgetter("first_ts", "key")
 def holding(pieces: Sequence[Piece], family: Family, guests: Sequence[Family] = ()) -> list[Escalation]:
     """The family's escalations that hold for the (live) evidence, in the order of the table; then those of its ``guests``,
     each for its own evidence."""
-    held = [escalation for escalation in family.escalate if _holds(escalation, family, pieces)]
+    held: list[Escalation] = []
+    if family.escalate:
+        streams = {piece.stream for piece in pieces}
+        held += [one for one in family.escalate if _spoken(one, streams) and _holds(one, family, pieces)]
     for guest in guests:
         own = [piece for piece in pieces if piece.family == guest.name]
         held += [escalation for escalation in guest.escalate if _holds(escalation, guest, own)]
     return held
 
 
+def _spoken(escalation: Escalation, streams: set[str]) -> bool:
+    """Whether anything was said on a stream of every need: most of the time it is only callers, or only sensors."""
+    return not any(need.streams and streams.isdisjoint(need.streams) for need in escalation.needs)
+
+
 def _holds(escalation: Escalation, family: Family, pieces: Sequence[Piece]) -> bool:
     if len(pieces) < len(escalation.needs):
         return False  # every need has pieces of its own
     found = []
-    # The last one first: a table says who speaks and then what is measured, and it is the measurement that is rare.
-    for need in reversed(escalation.needs):
+    for need in escalation.needs:
         matching, wanted = _matching(need, pieces), need.witnesses
         if len(matching) < wanted or (wanted > 1 and len({piece.witness for piece in matching}) < wanted):
             return False
         found.append(matching)
-    answers = [sorted(matching, key=_raised) for matching in reversed(found)]
+    answers = [sorted(matching, key=_raised) for matching in found]
     return any(_meets(escalation.needs, answers, family, pivot) for matching in answers for pivot in matching)
 
 
