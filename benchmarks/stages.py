@@ -38,8 +38,8 @@ def measure(*, rounds: int, quick: bool) -> Table:
     ]
     notes = [
         f"{rounds} rounds. The detect stage from the bytes of the log to signals, the incident stage from signals to "
-        "revisions; neither with a broker. A revision is the incident as it is published, made anew with its evidence, its "
-        "reasons and its priority: where each signal makes one, that is most of the cost."
+        "revisions; neither with a broker. A revision is the incident as it is published, made anew with its level, its "
+        "reasons, its priority and what has changed of its evidence: where each signal makes one, that is most of the cost."
     ]
     columns = ["what", "a processor-second, median", "min", "max", "revisions a signal", "goal", "verdict"]
     return Table("Vehicles and incidents", columns, table, notes, {"rates": rates})

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.records import Point, Signal, Source
 from tests.acceptance.timeline import BOOK, T0, Timeline, alarm, call, clear, feedback, update
+from topologies.happening import Happening
 from topologies.incident_settings import IncidentSettings
-from topologies.life_cycle import next_due, piece_of
+from topologies.life_cycle import clear as end
+from topologies.life_cycle import count_standing, next_due, piece_of, take
 from topologies.rule_facts import RuleTable
 
 
@@ -229,3 +233,22 @@ def test_every_word_of_a_signal_stands_under_its_own_name_in_its_piece_of_eviden
         0,
         None,
     )
+
+
+@given(st.lists(st.tuples(st.sampled_from(["alarm", "call", "clear"]), st.integers(0, 2)), max_size=12))
+def test_what_stands_is_what_counting_all_evidence_finds(steps: list[tuple[str, int]]) -> None:
+    """A report changes no alarm, so nothing is counted again for it."""
+    table, city = RuleTable(BOOK, IncidentSettings()), Timeline()
+    incident = Happening("id", "340100", "gas", "gas", False, False, 0, 0, {})
+    for second, (what, who) in enumerate(steps):
+        draft = call("gas-smell-call", f"c{second}", f"p{who}") if what == "call" else alarm("gas-well", f"W{who}")
+        signal = city.record(second, draft)
+        assert isinstance(signal, Signal)
+        piece = piece_of(signal, table.of(signal), None)
+        if what != "clear":
+            take(incident, piece, 100)
+        elif piece.key in incident.pieces:
+            end(incident, incident.pieces[piece.key], signal)
+        kept = incident.standing, incident.status
+        count_standing(incident)
+        assert (incident.standing, incident.status) == kept
