@@ -112,7 +112,7 @@ def contend(
     records: int,
     core: list[int],
     *,
-    redis: str,
+    redis: str = "",
     check: bool = False,
     sensors: int = job.SENSORS,
     fed: bool = True,
@@ -120,8 +120,8 @@ def contend(
     python: str = sys.executable,
     under: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Run one contender in a process; where the log is not ``fed`` beforehand, feed it at the reader's pace. ``under``: what is
-    to start it, if anything (a profiler)."""
+    """Run one contender in a process; where the log is not ``fed`` beforehand, feed it at the reader's pace. ``redis``: where
+    citywatch's own write their checkpoints. ``under``: what is to start it, if anything (a profiler)."""
     command = [*under, python, "-m", "benchmarks.contender", name, "--bootstrap", broker.bootstrap, "--topic", topic]
     command += ["--records", str(records), "--sensors", str(sensors)]
     command += ["--core", str(core[0])] if core else []
