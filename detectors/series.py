@@ -16,8 +16,8 @@ from streams.asset_facts import NOTHING, Common, Facts, position_of
 
 
 class Role(msgspec.Struct, frozen=True, gc=False):
-    """What a series is in its stream. ``own``: it is what the asset's metric and limits were written for, and not another
-    metric of the same device; ``paced``: so is the interval."""
+    """What a series is in its stream. ``own``: it is what the asset's metric, limits and interval were written for, and not
+    another metric of the same device."""
 
     metric: str | None
     stream: str
@@ -26,7 +26,12 @@ class Role(msgspec.Struct, frozen=True, gc=False):
     unit: str | None
     kind: str | None
     own: bool
-    paced: bool
+
+    @property
+    def paced(self) -> bool:
+        """Whether the asset's interval is the series' too. A camera is heard per kind of event, of which most stay away for
+        days: silence of one kind says nothing."""
+        return self.own and self.stream != "video"
 
 
 #: One object for all that are alike.
@@ -71,7 +76,7 @@ class Series:
         common = _common_of("", None, city, None, None, interval_s, report_after_s, give_up_after_s, (), None, None)
         position = position_of(lat, lon)
         self.facts = Facts(entity, 0, position, grid_code, group, gateway, limits, attributes, common)
-        self.role: Role = role_of(metric, stream, registered, awaited, unit, kind, True, True)
+        self.role: Role = role_of(metric, stream, registered, awaited, unit, kind, True)
 
     @classmethod
     def of(cls, facts: Facts, role: Role) -> Series:

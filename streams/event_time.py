@@ -18,6 +18,8 @@ _INSTANT = Annotated[datetime, msgspec.Meta(tz=True)]
 _INT64 = 2**63
 #: Earlier than every instant, and far enough from the edge of int64 to be reckoned with.
 NEVER = -(2**62)
+#: Later than every instant; nothing can be added to it.
+FOREVER = 2**63 - 1
 
 
 def epoch_ms(ts: int | str) -> int:

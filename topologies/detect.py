@@ -302,7 +302,7 @@ class DetectStage:
         self._account.update(found.outcomes)
 
     def _tell_progress(self, tick: int, offset: int, told: Told, *account: Mapping[str, int]) -> None:
-        share, heard = self.shard.hearing.silent_fraction(tick), self.shard.heard(tick)
+        share, heard = self.shard.hearing.silent_fraction(tick), self.shard.hearing.heard(tick)
         for city in self._cities:
             control = Control(
                 control="tick",

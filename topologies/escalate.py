@@ -22,14 +22,17 @@ _raised = attrgetter("first_ts", "key")
 def holding(pieces: Sequence[Piece], family: Family, guests: Sequence[Family] = ()) -> list[Escalation]:
     """The family's escalations that hold for the (live) evidence, in the order of the table; then those of its ``guests``,
     each for its own evidence."""
-    held: list[Escalation] = []
-    if family.escalate:
-        streams = {piece.stream for piece in pieces}
-        held += [one for one in family.escalate if _spoken(one, streams) and _holds(one, family, pieces)]
+    held = _held(family, pieces)
     for guest in guests:
-        own = [piece for piece in pieces if piece.family == guest.name]
-        held += [escalation for escalation in guest.escalate if _holds(escalation, guest, own)]
+        held += _held(guest, [piece for piece in pieces if piece.family == guest.name])
     return held
+
+
+def _held(family: Family, pieces: Sequence[Piece]) -> list[Escalation]:
+    if not family.escalate:
+        return []
+    streams = {piece.stream for piece in pieces}
+    return [one for one in family.escalate if _spoken(one, streams) and _holds(one, family, pieces)]
 
 
 def _spoken(escalation: Escalation, streams: set[str]) -> bool:

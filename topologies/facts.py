@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from detectors.series import Series, role_of
 from streams.asset_facts import Facts
 from streams.batch import Float64
+from streams.event_time import FOREVER
 from streams.registry import Registry
 from streams.row_fields import RowFields
 from streams.vocabulary import METRICS
@@ -21,7 +20,6 @@ _STATES: dict[str, dict[str, float]] = {
     "lid": {"closed": 0.0, "open": 1.0},
     "hopper": {"down": 0.0, "up": 1.0},
 }
-_FOREVER = int(np.iinfo(np.int64).max)
 
 
 def series_of(
@@ -60,11 +58,9 @@ def series_of(
     if stream == "vehicle":
         named = facts.attributes.get("vehicle_kind")
         kind = named if isinstance(named, str) else kind
-    # A camera is heard per kind of event, of which most stay away for days: silence of one kind says nothing.
-    paced = own and stream != "video"
     awaited = stream not in ASSET_KIND or comes_here(facts)
     unit = canonical_unit(second) if stream == "sensor" else None
-    return Series.of(facts, role_of(second, stream, True, awaited, unit, kind, own, paced))
+    return Series.of(facts, role_of(second, stream, True, awaited, unit, kind, own))
 
 
 def report_after_ms(series: Series) -> int:
@@ -89,7 +85,7 @@ def partition_key(facts: Facts) -> str:
 
 def next_boundary(registry: Registry, entity: str, now: int) -> int:
     """The next time (ms) after ``now`` at which the facts of an asset change by date."""
-    found = _FOREVER
+    found = FOREVER
     for period in registry.periods(entity):
         if now < period.valid_from < found:
             found = period.valid_from

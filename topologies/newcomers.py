@@ -19,13 +19,12 @@ import numpy as np
 
 from detectors.series import Series
 from streams.batch import Int32, Int64
-from streams.event_time import NEVER
+from streams.event_time import FOREVER, NEVER
 
 #: So many of today's entities are heard by chance in a log from before once in a thousand times.
 _ENOUGH = 10
 #: Strangers that are fewer than this share of those heard are producers with another partitioner, and say nothing of the log.
 _STRANGERS = 0.25
-_FOREVER = np.iinfo(np.int64).max
 
 
 @dataclass(slots=True)
@@ -63,7 +62,7 @@ class Newcomers:
         self._since: int | None = None
         self._open = partitions > 1
         #: When to ask :meth:`arrived` next (ms); rows only make it too early.
-        self.due = _FOREVER
+        self.due = FOREVER
 
     def __contains__(self, slot: int) -> bool:
         return slot in self._after
@@ -81,7 +80,7 @@ class Newcomers:
             self._close()
         return self._open
 
-    def wait(self, slot: int, after_ms: int = _FOREVER) -> None:
+    def wait(self, slot: int, after_ms: int = FOREVER) -> None:
         self._after[slot] = after_ms
 
     def forget(self, slots: Iterable[int]) -> None:
@@ -115,7 +114,7 @@ class Newcomers:
         return ready
 
     def _close(self) -> None:
-        self._since, self._open, self.due = None, False, _FOREVER
+        self._since, self._open, self.due = None, False, FOREVER
 
     def snapshot(self) -> dict[str, Any] | None:
         """None where nobody may wait: not yet, or no more."""
@@ -126,7 +125,7 @@ class Newcomers:
     def restore(self, saved: Mapping[str, Any] | None, begun: bool) -> None:
         """How long each slot may be silent follows from the registry: whoever looks it up says so (:meth:`wait`)."""
         if saved is not None:
-            self._after = dict.fromkeys(saved["slots"].tolist(), _FOREVER)
+            self._after = dict.fromkeys(saved["slots"].tolist(), FOREVER)
             self._since, self.due = int(saved["since"]), int(saved["due"])
         elif begun:
             self._close()

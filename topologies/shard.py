@@ -19,7 +19,7 @@ from detectors.series import Series
 from streams.asset_facts import Facts
 from streams.batch import Batch, Bool, Int64, RawBatch
 from streams.codec import decode
-from streams.event_time import NEVER, Watermark
+from streams.event_time import FOREVER, Watermark
 from streams.gate import Gate, GateSettings
 from streams.partitioner import partition_of
 from streams.records import DeadLetter, Quarantined
@@ -32,7 +32,6 @@ from topologies.regroup import Groups
 from topologies.settings_stages import DetectSettings
 from topologies.signs_of_life import signs_of_life
 
-_FOREVER = np.iinfo(np.int64).max
 #: Streams whose records say what kind of thing an entity is.
 _NAMED = frozenset({"vehicle", "hotline"})
 
@@ -75,7 +74,7 @@ class Shard:
         self._boundary: Int64 = np.zeros(0, dtype=np.int64)
         #: Slots in use that are forgotten when they are silent for long.
         self._passing: Bool = np.zeros(0, dtype=np.bool_)
-        self._sweep_due = _FOREVER
+        self._sweep_due = FOREVER
         self._newcomers = Newcomers(settings.partitions, settings.sweep_s * 1000)
 
     # --- rows --------------------
@@ -99,7 +98,7 @@ class Shard:
         if self.stream in _NAMED:
             since |= self._name_kinds(batch, bool(since))
         if admitted.quarantined:
-            since |= dict.fromkeys(self._newcomers.waiting, (_FOREVER, 0))  # nor heard by what nobody can use
+            since |= dict.fromkeys(self._newcomers.waiting, (FOREVER, 0))  # nor heard by what nobody can use
         alive = signs_of_life(self.stream, admitted.quarantined, self.index, since, batch)
         if self.stream == "vehicle":
             batch.columns |= state_columns(admitted.fields)
@@ -167,10 +166,6 @@ class Shard:
         batch.slot, fresh = self.index.slots(ids, [None] * len(ids), batch.arrival)
         return fresh
 
-    def heard(self, now: int) -> int | None:
-        """When a row came last that was not long on its way; None before the first."""
-        return None if self.hearing.newest == NEVER else min(self.hearing.newest, now)
-
     @property
     def watermark(self) -> int | None:
         return self._mark.value
@@ -194,7 +189,7 @@ class Shard:
         """Facts of a new slot; ``shown``: the rules are to look at it."""
         size = len(self.index)
         self.hearing.grow(size, now)
-        self._boundary, self._passing = grown(self._boundary, size, _FOREVER), grown(self._passing, size, False)
+        self._boundary, self._passing = grown(self._boundary, size, FOREVER), grown(self._passing, size, False)
         while len(self.facts) < size:
             self.facts.append(self._nobody)
         self.hearing.since(slot, None if slot in self._newcomers else now)
@@ -264,7 +259,7 @@ class Shard:
         self.registry = registry
         self._dates = registry.dates
         self.gate.switch(registry)
-        self._sweep_due = _FOREVER
+        self._sweep_due = FOREVER
         changed = [slot for slot in self.live() if self._resolve(slot, now)]
         if started:
             self.expect(now)
@@ -276,12 +271,12 @@ class Shard:
     def sweep_due(self) -> int | None:
         """Earliest time (ms) at which :meth:`sweep` could find something; may be too early."""
         due = min(self._sweep_due, self._newcomers.due)
-        return None if due >= _FOREVER else due
+        return None if due >= FOREVER else due
 
     def quiet_until(self, arrival: int) -> int:
         """Before this time no sweep can fall due, whatever series are new in rows that arrive at ``arrival`` or later."""
         place = bisect_right(self._dates, arrival)
-        dated = self._dates[place] if place < len(self._dates) else _FOREVER
+        dated = self._dates[place] if place < len(self._dates) else FOREVER
         return min(self._sweep_due, self._newcomers.due, arrival + self._give_up_ms, dated)
 
     def sweep(self, now: int) -> tuple[list[int], list[int]]:
@@ -317,7 +312,7 @@ class Shard:
             self.facts[slot] = self._nobody
             self._kinds.pop(slot, None)
             self.groups.set(slot, None)
-        self._boundary[leaving], self._passing[leaving] = _FOREVER, False
+        self._boundary[leaving], self._passing[leaving] = FOREVER, False
         self.hearing.forget(leaving)
         if self.index is self.gate.series:
             self.gate.forget(leaving)
@@ -339,8 +334,8 @@ class Shard:
     def _due_again(self) -> None:
         size = len(self.facts)
         passing = self.index.last_arrival[:size][self._passing[:size]]
-        ends = int(passing.min()) + self._give_up_ms if len(passing) else _FOREVER
-        self._sweep_due = min(ends, int(self._boundary[:size].min(initial=_FOREVER)))
+        ends = int(passing.min()) + self._give_up_ms if len(passing) else FOREVER
+        self._sweep_due = min(ends, int(self._boundary[:size].min(initial=FOREVER)))
 
     # --- state --------------------
 
@@ -372,7 +367,7 @@ class Shard:
         size = len(saved["heard"])
         self.facts = [self._nobody] * size
         self.hearing.restore(saved["heard"], int(saved["newest"]))
-        self._boundary = np.full(size, _FOREVER, dtype=np.int64)
+        self._boundary = np.full(size, FOREVER, dtype=np.int64)
         self._passing = np.zeros(size, dtype=np.bool_)
         # Facts are followed at sweeps: what has changed since the last one is taken up at the next, as without a restart.
         times = np.minimum(now, np.asarray(saved["resolved"], dtype=np.int64) - 1).tolist()

@@ -1,7 +1,8 @@
 """A rule over the whole stream: one series, the topic itself, of which every record of the shard is a sign of life.
 
 The detector is shown the first record of every ten seconds (of the running maximum of arrival) that was not long on its way:
-enough for silences of minutes, and a stream of any speed costs six rows a minute.
+enough for silences of minutes, and a stream of any speed costs six rows a minute. Late records trickle in for minutes when a
+stream has ended; they tell of the time before.
 """
 
 from __future__ import annotations
@@ -16,12 +17,10 @@ from detectors.rule import Rule
 from detectors.rulebook import RuleBook
 from detectors.series import Series
 from streams.batch import Batch, Bool, Int64
-from topologies.rule_context import TICK_MS, Context, Emit, OffsetAt
+from topologies.rule_context import FRESH_MS, TICK_MS, Context, Emit, OffsetAt
 from topologies.rule_runner import RuleRunner
 
 _STEP_MS = 10_000
-#: A record longer on its way than this tells of the time before (late records trickle in for minutes when a stream has ended).
-_FRESH_MS = 60_000
 
 
 class StreamRunner(RuleRunner):
@@ -62,7 +61,7 @@ class StreamRunner(RuleRunner):
     def _signs(self, batch: Batch, clock: Int64, at: OffsetAt, emit: Emit) -> None:
         if int(clock[-1]) // _STEP_MS <= self._step:
             return
-        fresh = np.flatnonzero(batch.arrival - batch.ts <= _FRESH_MS)
+        fresh = np.flatnonzero(batch.arrival - batch.ts <= FRESH_MS)
         steps, first = np.unique(clock[fresh] // _STEP_MS, return_index=True)
         for step, row in zip(steps.tolist(), fresh[first].tolist(), strict=True):
             if step <= self._step:

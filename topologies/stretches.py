@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 
 from streams.batch import Bool, Int64
+from streams.event_time import FOREVER
 from topologies.rule_context import TICK_MS
 
 #: Rows that are looked at ahead: where timers fall due all the time, looking at all of them each time would cost their square.
 _REACH = 1_024
-_NEVER = np.iinfo(np.int64).max
 
 
 class Stretches:
@@ -68,7 +68,7 @@ class Stretches:
     def _calm(self, soonest: Int64, done: int, reach: int) -> int:
         """Up to ``reach``: in front of the first row whose second is not before the timers of the rows from ``done`` on."""
         grid = self._grid[done:reach]
-        if int(soonest[done : reach - 1].min(initial=_NEVER)) > int(grid[-1]):
+        if int(soonest[done : reach - 1].min(initial=FOREVER)) > int(grid[-1]):
             return reach
         due = np.minimum.accumulate(soonest[done : reach - 1])
         stirred = np.flatnonzero((due <= grid[1:]) & (grid[1:] > grid[:-1]))
