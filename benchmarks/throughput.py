@@ -112,7 +112,7 @@ def contend(
     records: int,
     core: list[int],
     *,
-    redis: str = "",
+    redis: str,
     check: bool = False,
     sensors: int = job.SENSORS,
     fed: bool = True,

@@ -39,7 +39,7 @@ def test_a_peer_raises_the_alarms_of_the_pure_stage(name):
     with Broker("embedded") as broker:
         records = share_of(name, 20_000, broker)
         topic = Logs(broker, 250, lambda line: None).of(records)
-        run = contend(name, broker, topic, records, [], sensors=250, python=str(PYTHON))
+        run = contend(name, broker, topic, records, [], redis="", sensors=250, python=str(PYTHON))
     assert run["records"] == records
     agree(name, Counter(run["found"]), *expected(records, 250))
 
