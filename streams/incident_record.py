@@ -1,10 +1,14 @@
-"""The incident: full state at one revision, as dispatch receives it. Part of :mod:`streams.records`."""
+"""The incident: full state at one revision, as dispatch receives it. Part of :mod:`streams.records`.
+
+A revision makes some of each: no record holds what holds it, so the collector need not look at them (``gc=False``), and fields
+may be given by position, which takes a tenth of the time that thirty names take.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from streams.record_base import Output, Point
 
@@ -14,7 +18,7 @@ IncidentEvent = Literal[
 IncidentStatus = Literal["open", "acknowledged", "dispatched", "recovering", "resolved", "false_alarm", "merged"]
 
 
-class Evidence(Struct, omit_defaults=True, kw_only=True):
+class Evidence(Struct, omit_defaults=True, gc=False):
     stream: str
     entity: str
     ts: int
@@ -31,31 +35,31 @@ class Evidence(Struct, omit_defaults=True, kw_only=True):
     active: bool = True
 
 
-class RuleReason(Struct, kw_only=True):
+class RuleReason(Struct, gc=False):
     name: str
     version: str
     reason: str
 
 
-class Priority(Struct, kw_only=True):
+class Priority(Struct, gc=False):
     score: int
     because: list[str]
 
 
-class Dispatch(Struct, omit_defaults=True, kw_only=True):
+class Dispatch(Struct, omit_defaults=True, gc=False):
     lead: str
-    assist: list[str] = []
+    assist: tuple[str, ...] = ()
     confirm_by: int = 0
     dispatch_by: int = 0
     handle_by: int = 0
 
 
-class Counts(Struct, kw_only=True):
+class Counts(Struct, gc=False):
     signals: int
     sources: int
 
 
-class Incident(Output, kw_only=True):
+class Incident(Output, gc=False):
     """Full state of one incident at one revision; the last one wins."""
 
     incident_id: str
@@ -84,8 +88,8 @@ class Incident(Output, kw_only=True):
     #: Why this revision exists, one named reason (``hold_elapsed``, ``second_source``, ``feedback`` …).
     why: str = ""
     merged_into: str | None = None
-    linked: list[str] = field(default_factory=list)
+    linked: tuple[str, ...] = ()
     #: What people wrote with their feedback, oldest first, as ``name: text`` (the last ones only).
-    notes: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
     #: Only in the topic of the level the incident has left.
     moved_to: int | None = None

@@ -7,11 +7,11 @@ from msgspec import Struct
 SCHEMA_VERSION = 1
 
 
-class Output(Struct, tag_field="schema_version", tag=SCHEMA_VERSION):
+class Output(Struct, tag_field="schema_version", tag=SCHEMA_VERSION, gc=False):
     """What citywatch writes: ``schema_version`` stands in every value, also where defaults are left out."""
 
 
-class Point(Struct, frozen=True, tag_field="type", tag="Point"):
+class Point(Struct, frozen=True, tag_field="type", tag="Point", gc=False):
     """GeoJSON point: [lon, lat] in WGS-84."""
 
     coordinates: tuple[float, float]

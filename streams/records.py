@@ -206,7 +206,7 @@ class Feedback(Struct, omit_defaults=True):
 # --- between the stages --------------------------------------------------------------------------------------------------
 
 
-class Source(Struct, frozen=True, omit_defaults=True):
+class Source(Struct, frozen=True, omit_defaults=True, gc=False):
     """Where in the log a signal was decided; the order of these is the order of signals of one source partition.
 
     A record's signals carry its ``offset`` and ``tick`` 0. A tick's signals carry the grid time in ``tick`` and the offset

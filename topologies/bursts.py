@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -33,6 +34,8 @@ _CELLS_KEPT = 100_000
 #: Calls kept per cell and window: beyond, a burst is a burst.
 _CALLS_KEPT = 200
 
+
+_at = attrgetter("at")
 
 #: Rule of the calls, row and column of the cell.
 AreaName = tuple[str, int, int]
@@ -85,36 +88,40 @@ class Bursts:
         if signal.stream != "hotline" or signal.phase != "raised" or signal.exercise or signal.historical:
             return (signal,)
         spot = place(signal)
-        burst = self._judge(signal, spot) if spot is not None else None
+        burst = self._judge(signal, spot[0], spot[1]) if spot is not None else None
         return (signal,) if burst is None else (signal, burst)
 
-    def _judge(self, signal: Signal, spot: tuple[float, float]) -> Signal | None:
+    def _judge(self, signal: Signal, lat: float, lon: float) -> Signal | None:
         now = signal.arrival_ts
         grid = self._grid(signal.rule)
-        cell = grid.of(*spot)
+        around = grid.near(lat, lon)
+        cell = grid.of(lat, lon)
         here = grid.get(cell)
         if here is None:
-            here = Area((signal.rule, *cell), now, [])
-            self._keep(here)
+            here = Area((signal.rule, cell[0], cell[1]), now, [])
+            grid.put(cell, here)
+            self._areas[here.name] = here
             self._forget()
+            around = grid.near(lat, lon) if around else [here]
         self.written.touch(here.name)
         said = here.calls
-        said.append(Call(now, signal.witness or signal.entity, *spot))
+        said.append(Call(now, signal.witness or signal.entity, lat, lon))
         if len(said) > 1 and said[-2].at > now:
-            said.sort(key=lambda call: call.at)
-        around = grid.near(*spot)
+            said.sort(key=_at)
         near = 0
         for area in around:
             near += len(area.calls)
-        if near < self._settings.min_count:
+        least = self._settings.min_count
+        if near < least:
             return None
         calls: list[Call] = []
         for area in around:
-            self.written.touch(area.name)
+            if area is not here:
+                self.written.touch(area.name)
             self._age(area, now)
             calls += area.calls
         count = len({call.witness for call in calls})
-        if count < self._settings.min_count:
+        if count < least:
             return None
         expected = self._expected(around, now)
         chance = tail(count, expected)
@@ -142,7 +149,8 @@ class Bursts:
             area.calls = kept
 
     def _faded(self, area: Area, now: int) -> float:
-        return area.weight * math.exp(-max(0, now - area.weight_at) / self._memory_ms)
+        weight = area.weight
+        return weight * math.exp(-max(0, now - area.weight_at) / self._memory_ms) if weight else 0.0
 
     def _expected(self, around: list[Area], now: int) -> float:
         """Reports usual in a window here: what every place is granted, and the area's own past over the time it stands for."""

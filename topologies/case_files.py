@@ -84,15 +84,15 @@ class CaseFiles:
     def _caught_up(self, name: str | None, arrival: int) -> Happening | None:
         """The incident with all its timers up to ``arrival`` fired; None where it is not known (any more)."""
         incident = self.incidents.get(name) if name is not None else None
-        if incident is not None:
-            self.written.touch(incident.incident_id)
-        while incident is not None:
-            due = life_cycle.next_due(incident, self._settings)
-            if due is None or due[0] > arrival:
-                return incident
+        if name is None or incident is None:
+            return None
+        self.written.touch(name)
+        # What is aimed is what is due: whoever changes an incident aims it anew.
+        while (due := self.timers.time(name)) is not None and due <= arrival:
             self._fire_next(incident)
-            incident = self.incidents.get(incident.incident_id)
-        return None
+            if name not in self.incidents:
+                return None
+        return incident
 
     def _fire_next(self, incident: Happening) -> None:
         due = life_cycle.next_due(incident, self._settings)

@@ -100,7 +100,7 @@ class Casebook(CaseEvidence):
         near = self._near
         for name in sorted(near.near(piece)):
             incident = self._caught_up(name, signal.arrival_ts)
-            if incident is None or not incident.is_open or incident.exercise != signal.exercise:
+            if incident is None or incident.closed_at or incident.exercise != signal.exercise:
                 continue
             if not near.may_join(piece, incident) and not near.takes_over(piece, incident):
                 continue
@@ -110,15 +110,7 @@ class Casebook(CaseEvidence):
             self._open(signal, piece, facts)
             return
         if len(fitting) > 1:
-            # Its own family's incident first, then the oldest: the same choice whatever the order of arrival was.
-            fitting.sort(
-                key=lambda one: (
-                    one.family != piece.family,
-                    not near.may_join(piece, one),
-                    one.opened_ts,
-                    one.incident_id,
-                )
-            )
+            self._rank(fitting, piece)
         joined, others = fitting[0], fitting[1:]
         self.decided.noted["joined"] += 1
         why: str | None = None
@@ -136,6 +128,11 @@ class Casebook(CaseEvidence):
             elif other.incident_id not in joined.linked and len(joined.linked) < 20:
                 joined.linked += (other.incident_id,)
         self._add(joined, signal, piece, facts, why)
+
+    def _rank(self, fitting: list[Happening], piece: Piece) -> None:
+        """Its own family's incident first, then the oldest: the same choice whatever the order of arrival was."""
+        joins = self._near.may_join
+        fitting.sort(key=lambda one: (one.family != piece.family, not joins(piece, one), one.opened_ts, one.incident_id))
 
     def _an_effect(self, other: Happening, joined: Happening, piece: Piece) -> bool:
         """Whether the other is an effect of the one the piece joins, by what that holds or by what the piece says."""

@@ -27,16 +27,15 @@ def metres_between(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
     return sqrt(x * x + y * y) * METRES_PER_DEGREE
 
 
-class _Widths(dict[int, float]):
-    """Degrees of longitude of a cell, by row: wide enough at the row's edge nearer to the pole."""
+def to_decimetre(metres: float) -> float:
+    """``round(metres, 1)`` in a fifth of its time, as long as it does not lie half way between two tenths.
 
-    def __init__(self, height: float) -> None:
-        self._height = height
-
-    def __missing__(self, row: int) -> float:
-        edge = min(89.0, max(abs(row), abs(row + 1)) * self._height)
-        width = self[row] = self._height / cos(radians(edge))
-        return width
+    >>> to_decimetre(12.34), to_decimetre(0.25)
+    (12.3, 0.2)
+    """
+    tenths = metres * 10.0
+    nearest = floor(tenths + 0.5)
+    return nearest / 10.0 if -0.499 < tenths - nearest < 0.499 else round(metres, 1)
 
 
 class Grid(Generic[V]):
@@ -54,25 +53,39 @@ class Grid(Generic[V]):
 
     def __init__(self, size_m: float) -> None:
         self._height = max(size_m, 1.0) / METRES_PER_DEGREE
-        self._widths = _Widths(self._height)
-        self._rows: dict[int, dict[int, V]] = {}
+        #: Degrees of longitude of a cell, by row.
+        self._widths: dict[int, float] = {}
+        #: By row: how wide a cell is, and what is in those that are not empty.
+        self._rows: dict[int, tuple[float, dict[int, V]]] = {}
 
     def of(self, lat: float, lon: float) -> Cell:
         """The cell of a point; it and its neighbours hold everything within ``size_m`` of the point."""
         row = floor(lat / self._height)
-        return row, floor(lon / self._widths[row])
+        return row, floor(lon / (self._widths.get(row) or self._width(row)))
+
+    def _width(self, row: int) -> float:
+        """Wide enough at the row's edge nearer to the pole."""
+        edge = min(89.0, max(abs(row), abs(row + 1)) * self._height)
+        width = self._widths[row] = self._height / cos(radians(edge))
+        return width
+
+    def _columns(self, row: int) -> dict[int, V]:
+        found = self._rows.get(row)
+        if found is None:
+            found = self._rows[row] = (self._width(row), {})
+        return found[1]
 
     def get(self, cell: Cell) -> V | None:
         row, column = cell
-        return self._rows[row].get(column) if row in self._rows else None
+        return self._rows[row][1].get(column) if row in self._rows else None
 
     def put(self, cell: Cell, thing: V) -> None:
         row, column = cell
-        self._rows.setdefault(row, {})[column] = thing
+        self._columns(row)[column] = thing
 
     def remove(self, cell: Cell) -> None:
         row, column = cell
-        columns = self._rows[row]
+        columns = self._rows[row][1]
         del columns[column]
         if not columns:
             del self._rows[row]
@@ -80,15 +93,18 @@ class Grid(Generic[V]):
     def near(self, lat: float, lon: float) -> list[V]:
         """What is in the cell of the point and in its eight neighbours, by row and column."""
         found: list[V] = []
-        rows, widths = self._rows, self._widths
+        rows = self._rows
         middle = floor(lat / self._height)
         for row in (middle - 1, middle, middle + 1):
             if row in rows:
-                columns = rows[row]
-                here = floor(lon / widths[row])
-                for column in (here - 1, here, here + 1):
-                    if column in columns:
-                        found.append(columns[column])  # noqa: PERF401 (to make a generator takes longer than three look-ups)
+                width, columns = rows[row]
+                here = floor(lon / width)
+                if here - 1 in columns:
+                    found.append(columns[here - 1])
+                if here in columns:
+                    found.append(columns[here])
+                if here + 1 in columns:
+                    found.append(columns[here + 1])
         return found
 
 
@@ -97,7 +113,7 @@ class Names(Grid[dict[str, int]]):
 
     def count(self, lat: float, lon: float, name: str, by: int) -> None:
         row, column = self.of(lat, lon)
-        columns = self._rows.setdefault(row, {})
+        columns = self._columns(row)
         tally(columns, column, name, by)
         if not columns:
             del self._rows[row]

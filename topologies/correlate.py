@@ -44,11 +44,12 @@ class Neighbourhood:
         return self._families.get(name, self._default)
 
     def concerned(self, name: str) -> tuple[str, ...]:
-        found = self._concerned.get(name)
-        if found is None:
-            others = {other for other, family in self._families.items() if name in family.related}
-            others |= {other for other in self._families if self._guest(name, other) or self._guest(other, name)}
-            found = self._concerned[name] = (name, *sorted(others - {name}))
+        return self._concerned.get(name) or self._reckon_concerned(name)
+
+    def _reckon_concerned(self, name: str) -> tuple[str, ...]:
+        others = {other for other, family in self._families.items() if name in family.related}
+        others |= {other for other in self._families if self._guest(name, other) or self._guest(other, name)}
+        found = self._concerned[name] = (name, *sorted(others - {name}))
         return found
 
     def _guest(self, family: str, host: str) -> Guest | None:
@@ -62,8 +63,7 @@ class Neighbourhood:
         guest = self._guest(family, host)
         if guest is None or not _given(guest, incident):
             return False
-        welcome = not guest.rules or piece.rule in guest.rules
-        return welcome or any(held.family == family for held in incident.pieces.values())
+        return not guest.rules or piece.rule in guest.rules or _holds_any_of(family, incident)
 
     def takes_over(self, piece: Piece, incident: Happening) -> bool:
         """Whether the piece shows what the incident is an effect of."""
@@ -154,15 +154,14 @@ class Neighbourhood:
         for held in incident.pieces.values():
             if held.lends:
                 continue
-            distance_m = None
+            within = False
             if lat is not None and lon is not None and held.lat is not None and held.lon is not None:
                 distance_m = metres_between(lat, lon, held.lat, held.lon)
                 if distance_m > span_m:
                     return False
-            if near or not _in_time(ts, held, within_ms):
-                continue
-            reach_m = by_call if held.stream == "hotline" else radius_m
-            near = (distance_m is not None and distance_m <= reach_m) or _akin(piece, held) or _behind_one(piece, held)
+                within = distance_m <= (by_call if held.stream == "hotline" else radius_m)
+            if not near and (within or _akin(piece, held) or _behind_one(piece, held)):
+                near = _in_time(ts, held, within_ms)
         return near
 
     def lent_to(self, piece: Piece, reach_m: float, incident: Happening) -> bool:
@@ -203,6 +202,10 @@ class Neighbourhood:
         return all(metres_between(*mine, *other) <= span_m for mine in _places(younger.pieces.values()) for other in theirs)
 
 
+def _holds_any_of(family: str, incident: Happening) -> bool:
+    return any(held.family == family for held in incident.pieces.values())
+
+
 def _given(guest: Guest, incident: Happening) -> bool:
     return not guest.given or any(piece.rule in guest.given for piece in incident.pieces.values())
 
@@ -230,9 +233,7 @@ def _behind_one(piece: Piece, held: Piece) -> bool:
 
 def _in_time(ts: int, piece: Piece, within_ms: int) -> bool:
     """A standing alarm reaches up to now; everything else reaches ``within_ms`` beyond its last word."""
-    if ts < piece.first_ts - within_ms:
-        return False
-    return (piece.active and not piece.momentary) or ts <= piece.last_ts + within_ms
+    return piece.first_ts - ts <= within_ms and (ts - piece.last_ts <= within_ms or (piece.active and not piece.momentary))
 
 
 def _places(pieces: Iterable[Piece]) -> set[tuple[float, float]]:

@@ -6,7 +6,7 @@ say so, because a false incident of level 1 or 2 costs the trust of those who go
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from detectors.families import Escalation, Family, Need
@@ -15,6 +15,7 @@ from topologies.cells import metres_between
 from topologies.happening import Happening, Piece
 from topologies.weighed import Weighed
 
+_rule = attrgetter("rule")
 #: Sort key of a piece: the earliest first.
 _raised = attrgetter("first_ts", "key")
 
@@ -29,28 +30,43 @@ def holding(pieces: Sequence[Piece], family: Family, guests: Sequence[Family] = 
 
 
 def _held(family: Family, pieces: Sequence[Piece]) -> list[Escalation]:
-    if not family.escalate:
+    escalate = family.escalate
+    if not escalate:
         return []
-    streams = {piece.stream for piece in pieces}
-    return [one for one in family.escalate if _spoken(one, streams) and _holds(one, family, pieces)]
+    rules = set(map(_rule, pieces))
+    held: list[Escalation] = []
+    for one in escalate:
+        if _spoken(one, rules) and _holds(one, family, pieces):
+            held.append(one)  # noqa: PERF401 (most hold nothing: to make a comprehension takes longer than to ask)
+    return held
 
 
-def _spoken(escalation: Escalation, streams: set[str]) -> bool:
-    """Whether anything was said on a stream of every need: most of the time it is only callers, or only sensors."""
-    return not any(need.streams and streams.isdisjoint(need.streams) for need in escalation.needs)
+def _spoken(escalation: Escalation, rules: set[str]) -> bool:
+    """Whether every need that names rules has one of them here: mostly there are only callers, or only sensors."""
+    for need in escalation.needs:  # noqa: SIM110 (a generator takes longer than the two or three needs)
+        if need.rules and rules.isdisjoint(need.rules):
+            return False
+    return True
 
 
 def _holds(escalation: Escalation, family: Family, pieces: Sequence[Piece]) -> bool:
     if len(pieces) < len(escalation.needs):
         return False  # every need has pieces of its own
+    for need in escalation.needs:
+        # What one alone can meet is asked first: callers are many, and what they must agree with is mostly missing.
+        if need.witnesses == 1 and next(_matching(need, pieces), None) is None:
+            return False
     found = []
     for need in escalation.needs:
-        matching, wanted = _matching(need, pieces), need.witnesses
+        matching, wanted = list(_matching(need, pieces)), need.witnesses
         if len(matching) < wanted or (wanted > 1 and len({piece.witness for piece in matching}) < wanted):
             return False
         found.append(matching)
-    answers = [sorted(matching, key=_raised) for matching in found]
-    return any(_meets(escalation.needs, answers, family, pivot) for matching in answers for pivot in matching)
+    return _agree(escalation.needs, [sorted(matching, key=_raised) for matching in found], family)
+
+
+def _agree(needs: Sequence[Need], answers: Sequence[Sequence[Piece]], family: Family) -> bool:
+    return any(_meets(needs, answers, family, pivot) for matching in answers for pivot in matching)
 
 
 def _meets(needs: Sequence[Need], answers: Sequence[Sequence[Piece]], family: Family, pivot: Piece) -> bool:
@@ -79,19 +95,19 @@ def _meets(needs: Sequence[Need], answers: Sequence[Sequence[Piece]], family: Fa
     return True
 
 
-def _matching(need: Need, pieces: Sequence[Piece]) -> Sequence[Piece]:
+def _matching(need: Need, pieces: Sequence[Piece]) -> Iterator[Piece]:
     """The pieces that count for the need."""
     streams, hazards, rules, least, active_only = need.streams, need.hazards, need.rules, need.min_value, need.active_only
-    return [
-        piece
-        for piece in pieces
-        if (not streams or piece.stream in streams)
-        and (not hazards or piece.hazard in hazards)
-        and (least is None or (piece.value is not None and piece.value >= least))
-        and (piece.active or not active_only)
-        # Of a burst the callers count already.
-        and (piece.rule in rules if rules else not piece.rule.startswith(PREFIX))
-    ]
+    for piece in pieces:
+        if (
+            (not hazards or piece.hazard in hazards)
+            and (not streams or piece.stream in streams)
+            and (least is None or (piece.value is not None and piece.value >= least))
+            and (piece.active or not active_only)
+            # Of a burst the callers count already.
+            and (piece.rule in rules if rules else not piece.rule.startswith(PREFIX))
+        ):
+            yield piece
 
 
 def _together(piece: Piece, pivot: Piece, radius_m: float, within_ms: float, stands: bool) -> bool:
@@ -117,7 +133,7 @@ def judge(
     """
     if not weighed.own:
         return incident.level, [], incident.raised_by_data
-    held = holding(weighed.live, family, guests)
+    held = holding(weighed.live, family, guests) if family.escalate or guests else []
     level = weighed.own[0].level
     if held:
         level = min(level, *[escalation.level for escalation in held])
@@ -126,4 +142,4 @@ def judge(
         grounds += (f"raised one step: {incident.targets[0]}",)
     if family.agree_raises and len(weighed.kinds) >= 2:
         grounds += ("raised one step: " + " and ".join(weighed.kinds) + " agree",)
-    return max(1, level - len(grounds)), held, grounds
+    return (max(1, level - len(grounds)) if grounds else level), held, grounds

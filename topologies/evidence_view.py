@@ -12,7 +12,7 @@ from operator import attrgetter
 from msgspec import Struct
 
 from streams.records import Evidence
-from topologies.cells import metres_between
+from topologies.cells import metres_between, to_decimetre
 from topologies.happening import Happening, Piece
 from topologies.weighed import Weighed
 
@@ -26,7 +26,8 @@ class View(Struct, gc=False):
     last_ts: int
     active: bool
     silent_since: int
-    #: Metres from the incident's place to the far side of what the piece tells; 0 where it has no place or only lends.
+    #: Metres from the incident's place to the far side of what the piece tells, to the decimetre; 0 where it has no place or
+    #: only lends.
     reach_m: float
     evidence: Evidence
 
@@ -81,7 +82,7 @@ class EvidenceViews:
             if view.reach_m > radius_m:
                 radius_m = view.reach_m
             shown.append(view.evidence)
-        return shown[: self._at_most], radius_m
+        return (shown if len(shown) <= self._at_most else shown[: self._at_most]), radius_m
 
     def over(self, incident: Happening) -> None:
         """The incident has ended: nothing is kept of it."""
@@ -94,24 +95,24 @@ def draw(piece: Piece, lat: float | None, lon: float | None) -> View:
     if lat is not None and lon is not None and piece.lat is not None and piece.lon is not None:
         distance_m = metres_between(lat, lon, piece.lat, piece.lon)
         if not piece.lends:
-            reach_m = distance_m + piece.radius_m
+            reach_m = to_decimetre(distance_m + piece.radius_m)
     explanation = piece.explanation
     if piece.silent_since and piece.active:
         explanation = f"{explanation}; no data since {piece.silent_since}, the last known state stands".lstrip("; ")
-    shown = Evidence(
-        stream=piece.stream,
-        entity=piece.entity,
-        ts=piece.last_ts,
-        source=piece.source,
-        rule=piece.rule,
-        level=piece.level,
-        metric=piece.metric,
-        value=piece.value,
-        unit=piece.unit,
-        threshold=piece.threshold,
-        expected=piece.expected,
-        distance_m=None if distance_m is None else round(distance_m, 1),
-        explanation=explanation,
-        active=piece.active,
+    shown = Evidence(  # by position, in the order of its fields
+        piece.stream,
+        piece.entity,
+        piece.last_ts,
+        piece.source,
+        piece.rule,
+        piece.level,
+        piece.metric,
+        piece.value,
+        piece.unit,
+        piece.threshold,
+        piece.expected,
+        None if distance_m is None else to_decimetre(distance_m),
+        explanation,
+        piece.active,
     )
     return View(piece, piece.last_ts, piece.active, piece.silent_since, reach_m, shown)

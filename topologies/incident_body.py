@@ -35,40 +35,40 @@ def body(
     """
     lat, lon = incident.lat, incident.lon
     shown, radius_m = views.of(incident, weighed)
-    return Incident(
-        incident_id=incident.incident_id,
-        revision=incident.revision,
-        event=event,
-        hazard=incident.hazard,
-        category=incident.category,
-        level=incident.level,
-        colour=LEVELS[incident.level],
-        status=incident.status,
-        title=incident.title,
-        city=incident.city,
-        grid_code=incident.grid_code,
-        location=None if lat is None or lon is None else Point((lon, lat)),
-        radius_m=round(radius_m, 1),
-        first_event_ts=incident.first_event_ts,
-        opened_ts=incident.opened_ts,
-        updated_ts=at,
-        evidence=shown,
-        rule=RuleReason(name=incident.rule, version=incident.rule_version, reason=reason(incident)),
-        priority=priority(incident, weighed, weights),
-        dispatch=Dispatch(
-            lead=incident.department or incident.lead,
-            assist=list(incident.assist),
-            confirm_by=incident.confirm_by,
-            dispatch_by=incident.dispatch_by,
-            handle_by=incident.handle_by,
+    return Incident(  # by position, as all in it: see streams/incident_record.py
+        incident.incident_id,
+        incident.revision,
+        event,
+        incident.hazard,
+        incident.category,
+        incident.level,
+        LEVELS[incident.level],
+        incident.status,
+        incident.title,
+        incident.city,
+        incident.grid_code,
+        None if lat is None or lon is None else Point((lon, lat)),
+        radius_m,
+        incident.first_event_ts,
+        incident.opened_ts,
+        at,
+        shown,
+        RuleReason(incident.rule, incident.rule_version, reason(incident)),
+        priority(incident, weighed, weights),
+        Dispatch(
+            incident.department or incident.lead,
+            incident.assist,
+            incident.confirm_by,
+            incident.dispatch_by,
+            incident.handle_by,
         ),
-        counts=Counts(signals=incident.signals, sources=len(incident.witnesses)),
-        historical=incident.historical,
-        exercise=incident.exercise,
-        why=why,
-        merged_into=incident.merged_into,
-        linked=list(incident.linked),
-        notes=list(incident.notes),
+        Counts(incident.signals, len(incident.witnesses)),
+        incident.historical,
+        incident.exercise,
+        why,
+        incident.merged_into,
+        incident.linked,
+        incident.notes,
     )
 
 
@@ -76,11 +76,11 @@ def reason(incident: Happening) -> str:
     """In plain words: what the leading rule or the compound condition says, and who says so."""
     said = [incident.reason] if incident.reason else []
     if incident.by_stream:
-        said.append(_who(tuple(sorted(incident.by_stream.items()))))
+        said.append(_who(tuple(incident.by_stream.items())))
     return "; ".join(said)
 
 
 @lru_cache(maxsize=1024)
 def _who(tally: tuple[tuple[str, int], ...]) -> str:
     """Witnesses by stream in words; most incidents of a city have one of a few dozen such tallies."""
-    return ", ".join(f"{count} {_NAMES.get(stream, (stream, stream))[count != 1]}" for stream, count in tally)
+    return ", ".join(f"{count} {_NAMES.get(stream, (stream, stream))[count != 1]}" for stream, count in sorted(tally))

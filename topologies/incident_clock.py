@@ -88,23 +88,17 @@ class Progress:
         self._spoke = self._reached | {(topic, partition): ms for topic, partition, ms in saved.get("spoke", ())}
         self._floor: int | None = saved.get("floor")
         self._slowest: SourceKey | None = None
+        #: Arrival time all running sources have passed; None before the first record.
+        self.low: int | None = None
         self._settle()
-
-    @property
-    def low(self) -> int | None:
-        """Arrival time all running sources have passed; None before the first record."""
-        slowest, floor = self._slowest, self._floor
-        if slowest is None:
-            return floor
-        reached = self._reached[slowest]
-        return reached if floor is None or reached > floor else floor
 
     def advance(self, source: SourceKey, arrival: int) -> None:
         before, spoke = self._reached.get(source), self._spoke.get(source)
         if before is None or arrival > before:
             self._reached[source] = arrival
         if arrival > self._fastest:
-            self._come += min(arrival - self._fastest, self._step_ms)
+            step = arrival - self._fastest
+            self._come += step if step < self._step_ms else self._step_ms
             self._fastest = arrival
         self._spoke[source] = self._come
         # The minimum moves only if its holder moved or fell out, or if a source is new or back; all else costs nothing.
@@ -124,11 +118,14 @@ class Progress:
         """Whoever knows the merged order (a replay) says that nothing before ``now`` is still to come."""
         if self._floor is None or now > self._floor:
             self._floor = now
+            self._settle()
 
     def _settle(self) -> None:
         horizon = self._come - self._stall_ms
         running = (source for source, ms in self._spoke.items() if ms >= horizon)
-        self._slowest = min(running, key=self._reached.__getitem__, default=None)
+        self._slowest = slowest = min(running, key=self._reached.__getitem__, default=None)
+        reached, floor = self._reached.get(slowest) if slowest is not None else None, self._floor
+        self.low = floor if reached is None else reached if floor is None or reached > floor else floor
 
     def snapshot(self) -> dict[str, Any]:
         return {"reached": _listed(self._reached), "floor": self._floor, "spoke": _listed(self._spoke), "come": self._come}
@@ -161,6 +158,8 @@ class Due:
         """``key`` is due at ``at`` from now on; None: never."""
         if at is None:
             self._time.pop(key, None)
+            return
+        if self._time.get(key) == at:
             return
         self._time[key] = at
         pushed = self._pushed.get(key)

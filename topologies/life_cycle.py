@@ -32,7 +32,7 @@ DueKind = Literal["resolve", "confirm", "handle", "forget"]
 
 def piece_of(signal: Signal, facts: RuleFacts, group: str | None) -> Piece:
     """The signal as evidence; what is held of the same alarm already is brought in by :func:`take`."""
-    source, ts, at, momentary = signal.source, signal.ts, signal.arrival_ts, signal.momentary
+    source, ts, at, momentary, level = signal.source, signal.ts, signal.arrival_ts, signal.momentary, signal.level
     lat, lon = place(signal) or (None, None)
     radius = signal.radius_m
     own = own_key(signal.rule, signal.entity)
@@ -48,7 +48,7 @@ def piece_of(signal: Signal, facts: RuleFacts, group: str | None) -> Piece:
         signal.stream,
         signal.entity,
         signal.witness or signal.entity,
-        level_of(signal),
+        level if 1 <= level <= 4 else level_of(signal),
         ts,
         ts,
         f"{source.topic}/{source.partition}/{source.offset}",
@@ -89,8 +89,7 @@ def take(incident: Happening, piece: Piece, witnesses_kept: int) -> str | None:
     else:
         if not held.active:
             why = "returned"
-            of_late = [at for at in held.raises if at > piece.raises[0] - DAY_MS]
-            piece.raises = (*of_late[-_RAISES_KEPT:], *piece.raises)
+            piece.raises = (*_of_late(held.raises, piece.raises[0]), *piece.raises)
         else:
             piece.raises = held.raises
             why = "level_changed" if held.level != piece.level else None
@@ -113,6 +112,10 @@ def take(incident: Happening, piece: Piece, witnesses_kept: int) -> str | None:
     if (held is None and not piece.momentary) or (held is not None and not held.active):
         count_standing(incident)  # one more report is no alarm: what stands is what stood
     return why
+
+
+def _of_late(raises: tuple[int, ...], now: int) -> list[int]:
+    return [at for at in raises if at > now - DAY_MS][-_RAISES_KEPT:]
 
 
 def _tells_more(incident: Happening, piece: Piece) -> bool:

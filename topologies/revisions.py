@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import filterfalse
 from operator import attrgetter
 
 from detectors.families import Escalation, Family
@@ -10,7 +11,7 @@ from topologies import life_cycle
 from topologies.decided import Decided
 from topologies.escalate import judge
 from topologies.evidence_view import EvidenceViews
-from topologies.happening import Happening, Piece, leading, severity
+from topologies.happening import Happening, Piece, leading
 from topologies.incident_body import body
 from topologies.incident_settings import IncidentSettings
 from topologies.reference import Assets
@@ -18,7 +19,7 @@ from topologies.rule_facts import RuleTable
 from topologies.targets import TargetsNear
 from topologies.weighed import Weighed, best_place, weigh
 
-_level = attrgetter("level")
+_level, _name = attrgetter("level"), attrgetter("name")
 
 
 class Revisions:
@@ -34,15 +35,13 @@ class Revisions:
     def would_change(self, incident: Happening) -> bool:
         """Whether the level would be another one if it were judged now (a value has changed, nothing else has)."""
         family = self._table.family(incident.family)
-        guests = self._guests(incident, family)
+        guests = self._guests(incident, family) if family.guest else []
         if not family.escalate and not any(guest.escalate for guest in guests):
             return False
         return judge(incident, family, weigh(incident), guests)[0] != incident.level
 
     def _guests(self, incident: Happening, family: Family) -> list[Family]:
         """Families of its guests' evidence, whose escalations go on to count."""
-        if not family.guest:
-            return []
         named = {piece.family for piece in incident.pieces.values()}
         return [self._table.family(guest.family) for guest in family.guest if guest.family in named]
 
@@ -53,19 +52,19 @@ class Revisions:
         weighed = weigh(incident)
         self._place(incident, weighed)
         family = self._table.family(incident.family)
-        level, held, grounds = judge(incident, family, weighed, self._guests(incident, family))
+        level, held, grounds = judge(incident, family, weighed, self._guests(incident, family) if family.guest else ())
         incident.level, incident.raised_by_data = level, grounds
         if weighed.own:
-            incident.escalations = tuple([escalation.name for escalation in held]) if held else ()
+            incident.escalations = tuple(map(_name, held)) if held else ()
             self._lead(incident, weighed.own[0], held)
         elif not incident.rule and incident.pieces:
-            self._lead(incident, min(leading(incident.pieces.values()) or incident.pieces.values(), key=severity), held)
+            self._lead(incident, (leading(weighed.ranked) or weighed.ranked)[0], held)
         if event in ("opened", "reopened"):
             life_cycle.set_deadlines(incident, self._table.named(incident.rule), at, self._settings)
         elif level < before:
             event = "escalated"
-            new = [name for name in incident.escalations if name not in held_before]
-            why = f"escalation_{new[0]}" if new else why
+            new = next(filterfalse(held_before.__contains__, incident.escalations), None)
+            why = why if new is None else f"escalation_{new}"
             life_cycle.set_deadlines(incident, self._table.named(incident.rule), at, self._settings)
         elif level > before:
             event = "eased"
@@ -78,8 +77,10 @@ class Revisions:
         return sources <= self._settings.every_source_until or sources >= incident.told * self._settings.then_growth
 
     def _place(self, incident: Happening, weighed: Weighed) -> None:
-        piece = best_place(weighed.own) or best_place(leading(incident.pieces.values()))
-        if piece is None or (piece.lat, piece.lon, piece.grid_code) == (incident.lat, incident.lon, incident.grid_code):
+        piece = best_place(weighed.own) or best_place(leading(weighed.ranked))
+        if piece is None:
+            return
+        if piece.lat == incident.lat and piece.lon == incident.lon and piece.grid_code == incident.grid_code:
             return
         incident.lat, incident.lon, incident.grid_code = piece.lat, piece.lon, piece.grid_code
         incident.targets = self._targets.near(piece.lat, piece.lon, self._table.family(incident.family).target_radius_m)

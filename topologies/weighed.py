@@ -6,18 +6,14 @@ Level, place, name, score and body each look at the active evidence; whoever loo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import attrgetter
 
 from msgspec import Struct
 
 from topologies.happening import Happening, Piece, severity
 
-#: Sort key of a piece by how well it tells the place, between pieces that are alike devices or callers.
-_surest = attrgetter("level", "radius_m", "first_ts", "key")
-
 
 class Weighed(Struct, frozen=True, gc=False):
-    """What counts of one incident's evidence; it holds until the evidence changes."""
+    """What counts of one incident's evidence; it holds until the evidence changes. Lists may be one and the same."""
 
     #: All of it in the order of :data:`topologies.happening.severity`, as all lists here.
     ranked: list[Piece]
@@ -35,13 +31,22 @@ class Weighed(Struct, frozen=True, gc=False):
 
 def weigh(incident: Happening) -> Weighed:
     """The incident's evidence as it stands."""
+    ranked = sorted(incident.pieces.values(), key=severity)
     late_too = incident.historical
+    streams: set[str] = set()
+    for piece in ranked:
+        if not piece.active or piece.lends or piece.silent_since or (piece.historical and not late_too):
+            return _sifted(ranked, late_too)
+        streams.add(piece.stream)
+    return Weighed(ranked, ranked, ranked, ranked, _kinds(streams), 0)  # all of it counts, as mostly
+
+
+def _sifted(ranked: list[Piece], late_too: bool) -> Weighed:
     live: list[Piece] = []
     active: list[Piece] = []
     own: list[Piece] = []
     streams: set[str] = set()
     silent = 0
-    ranked = sorted(incident.pieces.values(), key=severity)
     for piece in ranked:
         if piece.historical and not late_too:
             continue
@@ -54,21 +59,32 @@ def weigh(incident: Happening) -> Weighed:
             silent += 1
         if not piece.lends:
             own.append(piece)
+    return Weighed(ranked, live, active, own, _kinds(streams), silent)
+
+
+def _kinds(streams: set[str]) -> list[str]:
     if "group" in streams:
         streams.remove("group")
         streams.add("sensor")
-    return Weighed(ranked, live, active, own, sorted(streams), silent)
+    return sorted(streams)
 
 
-def best_place(pieces: Iterable[Piece]) -> Piece | None:
-    """Most severe first, a device before a caller's address, then the most precise; None where nothing has a place."""
-    devices: list[Piece] = []
-    callers: list[Piece] = []
-    for piece in pieces:
-        if piece.lat is not None and piece.lon is not None:
-            (callers if piece.stream == "hotline" else devices).append(piece)
-    device = min(devices, key=_surest) if devices else None
-    caller = min(callers, key=_surest) if callers else None
-    if device is None or (caller is not None and caller.level < device.level):
-        return caller
-    return device
+def best_place(ranked: Iterable[Piece]) -> Piece | None:
+    """Of pieces in the order of severity: most severe first, a device before a caller's address, then the most precise; None
+    where nothing has a place."""
+    device: Piece | None = None
+    caller: Piece | None = None
+    for piece in ranked:
+        found = device or caller
+        if found is not None and piece.level != found.level:
+            break
+        if piece.stream == "hotline":
+            if device is None and (caller is None or piece.radius_m < caller.radius_m) and _is_placed(piece):
+                caller = piece
+        elif (device is None or piece.radius_m < device.radius_m) and _is_placed(piece):
+            device = piece
+    return device or caller
+
+
+def _is_placed(piece: Piece) -> bool:
+    return piece.lat is not None and piece.lon is not None

@@ -183,7 +183,7 @@ def test_people_acknowledge_dispatch_and_resolve() -> None:
     city.want(0, event="opened", status="open")
     city.want(60, event="acknowledged", status="acknowledged")
     city.want(120, event="dispatched", status="dispatched")
-    city.want(900, event="resolved", status="resolved", notes=["duty: valve closed"])
+    city.want(900, event="resolved", status="resolved", notes=("duty: valve closed",))
     found = city.run(until=1000)
     assert (found[2].dispatch.lead, found[2].dispatch.handle_by) == ("crew-7", T0 + 3_600_000)
 

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from streams.geography import METRES_PER_DEGREE
-from topologies.cells import Grid, Names, metres_between
+from topologies.cells import Grid, Names, metres_between, to_decimetre
 
 latitudes = st.floats(-80, 80)
 longitudes = st.floats(-179, 179)
@@ -61,3 +61,10 @@ def test_the_plane_agrees_with_the_great_circle_to_a_thousandth(lat: float, lon:
     a = math.sin((p2 - p1) / 2) ** 2 + math.cos(p1) * math.cos(p2) * math.sin(math.radians(dx) / 2) ** 2
     circle = 2 * 6_371_008.8 * math.asin(math.sqrt(a))
     assert abs(metres_between(lat, lon, lat + dy, lon + dx) - circle) <= 0.001 * circle + 0.01
+
+
+@given(st.one_of(st.floats(-1e9, 1e9), st.integers(-(10**7), 10**7).map(lambda n: n / 20), st.floats(-1, 1)))
+def test_a_decimetre_is_what_rounding_makes_of_it(metres: float) -> None:
+    """Also half way between two of them, where rounding looks at what the number exactly is."""
+    for beside in (metres, math.nextafter(metres, math.inf), math.nextafter(metres, -math.inf)):
+        assert to_decimetre(beside) == round(beside, 1)

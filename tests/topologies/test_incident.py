@@ -34,6 +34,7 @@ from tests.acceptance.timeline import (
 from topologies.incident import IncidentStage
 from topologies.incident_settings import IncidentSettings
 from topologies.incident_state import from_bytes, to_bytes
+from topologies.life_cycle import next_due
 
 SPOTS = [(0.0, 0.0), (120.0, 40.0), (400.0, 0.0), (700.0, 0.0), (6000.0, 0.0)]
 GATEWAYS = {"GW": ["W0", "W1", "W2", "W3"]}
@@ -122,6 +123,22 @@ def test_where_the_records_are_cut_changes_nothing(drafts: Any, cuts: list[int])
         found += stage.process(log[start:stop]).incidents
     found += stage.advance(log[-1].arrival_ts + 10_000_000).incidents
     assert _bytes(found) == _whole(log)
+
+
+@settings(max_examples=60, deadline=None)
+@given(happenings, st.integers(0, 80))
+def test_what_is_aimed_is_what_is_due(drafts: Any, cut: int) -> None:
+    """Whoever changes an incident aims it anew: a timer that stands is asked instead of the incident."""
+    log = _records(drafts)
+    stage = _stage()
+    for number, record in enumerate(log):
+        if number == cut:
+            stage = IncidentStage.restore(from_bytes(to_bytes(stage.snapshot())), BOOK, Assets(gateways=GATEWAYS), SMALL)
+        stage.process([record])
+        book = stage._casebook
+        aimed = {name: book.timers.time(name) for name in book.incidents}
+        due = {name: next_due(one, SMALL) for name, one in book.incidents.items()}
+        assert aimed == {name: None if one is None else one[0] for name, one in due.items()}
 
 
 @settings(max_examples=60, deadline=None)

@@ -91,7 +91,7 @@ def test_reopening_by_hand_gives_new_deadlines() -> None:
 def test_a_note_is_kept_with_its_author() -> None:
     city = Timeline()
     city.push(0, alarm("gas-well", "W1")).push(1, feedback("note", note="neighbours evacuated"))
-    city.want(0, event="opened").want(1, event="updated", notes=["duty: neighbours evacuated"])
+    city.want(0, event="opened").want(1, event="updated", notes=("duty: neighbours evacuated",))
     city.run(until=10)
 
 

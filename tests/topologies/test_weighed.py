@@ -8,7 +8,7 @@ from msgspec import structs
 
 from streams.records import Signal
 from tests.acceptance.timeline import BOOK, Timeline, alarm
-from topologies.happening import Happening, Piece
+from topologies.happening import Happening, Piece, severity
 from topologies.incident_settings import IncidentSettings
 from topologies.life_cycle import piece_of
 from topologies.rule_facts import RuleTable
@@ -57,4 +57,4 @@ def test_the_best_place_is_the_most_severe_then_a_device_then_the_most_precise(d
     pieces = [structs.replace(piece, key=f"k{n}") for n, piece in enumerate(drawn)]
     placed = [one for one in pieces if one.lat is not None]
     ranked = sorted(placed, key=lambda one: (one.level, one.stream == "hotline", one.radius_m, one.first_ts, one.key))
-    assert best_place(pieces) is (ranked[0] if ranked else None)
+    assert best_place(sorted(pieces, key=severity)) is (ranked[0] if ranked else None)
