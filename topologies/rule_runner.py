@@ -302,9 +302,10 @@ class RuleRunner:
         self._voice.restore(saved)
         self._last_tick = int(saved["last_tick"])
         size = len(self.series)
-        self.detector.grow(size)
-        # Facts first, so that what a detector derives from them is there, and then its state as it was.
-        self.detector.changed(own.tolist())
+        if type(self.detector).changed is not Detector.changed:
+            # Facts first, so that what a detector derives from them is there, and then its state as it was.
+            self.detector.grow(size)
+            self.detector.changed(own.tolist())
         self.detector.restore(saved["detector"])
         self.detector.grow(size)
         self.alarm.restore(saved["alarm"])

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from streams.errors import Mend
 from tests.topologies import redis_server
 from tests.topologies.store_promises import *  # noqa: F403  the tests of every store
-from tests.topologies.store_promises import checkpoint
+from tests.topologies.store_promises import KEY, checkpoint
 from topologies.checkpoints import (
+    Fenced,
     MemoryStore,
     RedisStore,
     StoreAway,
     Writer,
     decode,
     encode,
+    redis_store,
     refuse_if_foreign,
 )
 from topologies.checkpoints.format import Encoder
@@ -229,6 +231,30 @@ def test_a_store_that_is_away_says_so():
     store = RedisStore(f"redis://127.0.0.1:{redis_server.free_port()}/0", timeout_s=0.2)
     with pytest.raises(StoreAway):
         store.write(checkpoint())
+
+
+def test_a_claim_between_the_look_and_the_replacement_fences_in_redis(redis_url, monkeypatch):
+    """The writer has seen that nobody is newer; then somebody is, before Redis has its value."""
+    namespace = f"t{time.time_ns()}"
+    with (
+        contextlib.closing(RedisStore(redis_url, namespace)) as former,
+        contextlib.closing(RedisStore(redis_url, namespace)) as heir,
+    ):
+        first, _ = former.claim(KEY, 3)
+        former.write(checkpoint(mark=5, generation=first))
+        looked, claims = redis_store.is_older, []
+
+        def and_then_a_claim(offered, held):
+            older = looked(offered, held)
+            if not claims:
+                claims.append(heir.claim(KEY, 3))
+            return older
+
+        monkeypatch.setattr(redis_store, "is_older", and_then_a_claim)
+        with pytest.raises(Fenced):
+            former.write(checkpoint(mark=9, generation=first))
+        ((second, found),) = claims
+        assert second > first and found.mark == heir.read(KEY).mark == 5
 
 
 def test_an_address_that_is_none_is_refused_with_its_setting():

@@ -1,8 +1,9 @@
-"""Checkpoints in Redis: one hash per shard, replaced whole by a script that refuses older writers.
+"""Checkpoints in Redis: one hash per shard, replaced whole by whoever is not older than what it holds.
 
-The comparison and the replacement are one Lua script, so a zombie that wakes between a read and a write cannot win. Redis
-must keep what it acknowledged: ``appendonly yes`` (the embedded server and docker-compose.yml set it); ``citywatch doctor``
-checks.
+A writer looks at the generation and the mark that are held, and its transaction is refused by Redis where the hash has changed
+since it looked (WATCH), so a zombie that wakes between a read and a write cannot win. Large values go through no script: Lua
+would copy them twice. Redis must keep what it acknowledged: ``appendonly yes`` (the embedded server and docker-compose.yml set
+it); ``citywatch doctor`` checks.
 """
 
 from __future__ import annotations
@@ -19,19 +20,8 @@ from topologies.checkpoints.format import decode, encode
 from topologies.checkpoints.protocol import Checkpoint, Fenced, ShardKey, StoreAway, Value
 from topologies.checkpoints.upgrades import FORMAT
 
-#: KEYS: shard hash, index set. ARGV: generation, mark, value, index member. Numbers are compared as decimal text of equal
-#: width, because Lua's doubles lose integers beyond 2^53.
-_WRITE = """
-local held = redis.call('HMGET', KEYS[1], 'g', 'm')
-if held[1] and (ARGV[1] < held[1] or (ARGV[1] == held[1] and ARGV[2] < held[2])) then
-  return {0, held[1], held[2]}
-end
-redis.call('HSET', KEYS[1], 'g', ARGV[1], 'm', ARGV[2], 'v', ARGV[3])
-redis.call('SADD', KEYS[2], ARGV[4])
-return {1, ARGV[1], ARGV[2]}
-"""
-
-#: KEYS: shard hash. ARGV: the claimant's group generation. HGET of what was never written is false.
+#: KEYS: shard hash. ARGV: the claimant's group generation. Numbers are compared as decimal text of equal width, because Lua's
+#: doubles lose integers beyond 2^53.
 _CLAIM = """
 local held = redis.call('HGET', KEYS[1], 'g')
 local claimed = ARGV[1]
@@ -43,8 +33,11 @@ redis.call('HSET', KEYS[1], 'g', claimed)
 if redis.call('HEXISTS', KEYS[1], 'm') == 0 then
   redis.call('HSET', KEYS[1], 'm', string.rep('0', 20))
 end
-return {claimed, redis.call('HGET', KEYS[1], 'v')}
+return claimed
 """
+
+#: Read from the socket at a time: a large shard is hundreds of megabytes, and 64 kB of it each time take half as long again.
+_READ_SIZE = 1 << 20
 
 #: Server errors that pass by themselves (or by freeing memory); everything else RedisError means is away too, but says so.
 _AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, redis.exceptions.RedisError, OSError)
@@ -69,12 +62,12 @@ class RedisStore:
                 socket_connect_timeout=timeout_s,
                 retry=Retry(NoBackoff(), 1),
                 health_check_interval=15,
+                socket_read_size=_READ_SIZE,
             )
         except ValueError as error:
             raise Mend(f"{url!r} is no Redis address ({error})", where="CITYWATCH_REDIS", mend="redis://host:6379/0") from None
         self.format = number
         self._prefix = f"{namespace}:{group}"
-        self._write = self._redis.register_script(_WRITE)
         self._claim = self._redis.register_script(_CLAIM)
 
     def _name(self, key: ShardKey) -> str:
@@ -88,18 +81,14 @@ class RedisStore:
         return None
 
     def claim(self, key: ShardKey, generation: int) -> tuple[int, Checkpoint | None]:
-        claimed, value = self._claimed(key, generation)
-        return claimed, decode(value, f"checkpoint {key}") if value is not None else None
+        # Read after the claim: from then on no older writer can change it.
+        return self.raise_generation(key, generation), self.read(key)
 
     def raise_generation(self, key: ShardKey, generation: int = 0) -> int:
-        return self._claimed(key, generation)[0]
-
-    def _claimed(self, key: ShardKey, generation: int) -> tuple[int, bytes | None]:
         try:
-            claimed, value = self._claim(keys=[self._name(key)], args=[f"{generation:020d}"])
+            return int(self._claim(keys=[self._name(key)], args=[f"{generation:020d}"]))
         except _AWAY as error:
             raise StoreAway(str(error)) from error
-        return int(claimed), value
 
     def read(self, key: ShardKey) -> Checkpoint | None:
         try:
@@ -113,13 +102,28 @@ class RedisStore:
 
     def write_bytes(self, key: ShardKey, generation: int, mark: int, value: Value) -> None:
         try:
-            won, held_generation, held_mark = self._write(
-                keys=[self._name(key), self._index], args=[f"{generation:020d}", f"{mark:020d}", value, str(key)]
-            )
+            while not self._replaced(key, (generation, mark), value):
+                pass  # somebody was between: they may be newer
         except _AWAY as error:
             raise StoreAway(str(error)) from error
-        if not won:
-            raise Fenced(f"{key}: stored {(int(held_generation), int(held_mark))}, offered {(generation, mark)}")
+
+    def _replaced(self, key: ShardKey, offered: tuple[int, int], value: Value) -> bool:
+        """False where the hash changed meanwhile. Raises Fenced where its generation and mark are later than ``offered``."""
+        name = self._name(key)
+        with self._redis.pipeline() as line:
+            line.watch(name)  # type: ignore[no-untyped-call]
+            generation, mark = cast("list[bytes | None]", line.hmget(name, "g", "m"))
+            held = int(generation or 0), int(mark or 0)
+            if is_older(offered, held):
+                raise Fenced(f"{key}: stored {held}, offered {offered}")
+            line.multi()
+            line.hset(name, items=["g", f"{offered[0]:020d}", "m", f"{offered[1]:020d}", "v", value])
+            line.sadd(self._index, str(key))
+            try:
+                line.execute()
+            except redis.WatchError:
+                return False
+        return True
 
     def keys(self) -> list[ShardKey]:
         try:
@@ -137,6 +141,11 @@ class RedisStore:
 
     def close(self) -> None:
         self._redis.close()
+
+
+def is_older(offered: tuple[int, int], held: tuple[int, int]) -> bool:
+    """Whether a writer of this generation and mark comes too late (a function by itself, so that a test can do without it)."""
+    return offered < held
 
 
 def _key(text: str) -> ShardKey:

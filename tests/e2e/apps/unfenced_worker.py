@@ -8,7 +8,6 @@ import citywatch
 import topologies.checkpoints.redis_store as redis_store
 
 if __name__ == "__main__":
-    compare = "if held[1] and ("
-    assert compare in redis_store._WRITE
-    redis_store._WRITE = redis_store._WRITE.replace(compare, "if false and (")
+    assert redis_store.is_older((1, 0), (2, 0))
+    redis_store.is_older = lambda offered, held: False
     sys.exit(citywatch.main(sys.argv[1:]))
