@@ -168,7 +168,7 @@ class CaseFiles:
         self._near = Neighbourhood(self._table.families, self._table.default_family)
         self._near.own = dict(saved["own"])
         self._lending.restore(saved["lending"])
-        self.timers = Due()
+        self.timers.restore(())
         self.open_count = 0
         for incident in self.incidents.values():
             if incident.is_open:

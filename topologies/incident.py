@@ -78,6 +78,7 @@ class IncidentStage:
         self._outages = Outages(registry, self.settings.outage, self._casebook.absorb)
         self._steps: tuple[Step, ...] = (self._mutes, _Folding(self._outages, self), self._bursts, self._casebook)
         self._into = _chain(self._steps)
+        #: A step keeps its timers for good, also when it is restored.
         self._clocks = [step.timers for step in self._steps]
 
     # --- records ------------------------------------------------------------------------------------------------------
@@ -229,7 +230,6 @@ class IncidentStage:
         stage._outages.restore(saved["outages"])
         stage._bursts.restore(saved["bursts"])
         stage._casebook.restore(saved["casebook"])
-        stage._clocks = [step.timers for step in stage._steps]
         return stage
 
 

@@ -146,10 +146,17 @@ class Due:
     (20, 'a', None, 'b')
     """
 
-    def __init__(self, times: Iterable[tuple[str, int]] = ()) -> None:
+    def __init__(self) -> None:
         self._time: dict[str, int] = {}
         self._pushed: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
+        self.soonest = FOREVER
+
+    def restore(self, times: Iterable[tuple[str, int]]) -> None:
+        """These keys and times instead of all that is aimed: whoever holds this goes on holding it."""
+        self._time.clear()
+        self._pushed.clear()
+        self._heap.clear()
         self.soonest = FOREVER
         for key, at in times:
             self.aim(key, at)

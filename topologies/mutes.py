@@ -186,7 +186,7 @@ class Mutes:
         for begins, ends, mute in map(_MUTES.decode, saved["mutes"]):
             self._keep(mute, begins, ends)
         self._retained = dict(zip(saved["keys"], map(_SIGNALS.decode, saved["retained"]), strict=True))
-        self.timers = Due((key, at) for key, at in saved["release"])
+        self.timers.restore((key, at) for key, at in saved["release"])
 
 
 def matches(mute: Mute, signal: Signal) -> bool:

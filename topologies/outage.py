@@ -366,7 +366,7 @@ class Outages:
     def restore(self, saved: dict[str, Any]) -> None:
         silent = map(DECODER.decode, saved["silent"])
         self._silent = {where: {key: next(silent) for key in keys} for where, keys in saved["hangs_on"]}
-        self.timers = Due((where, at) for where, at in saved["windows"])
+        self.timers.restore((where, at) for where, at in saved["windows"])
         self._outages = {name: msgspec.convert(one, Standing) for name, one in saved["outages"]}
         self._returned = dict(saved["returned"])
         self._topics.restore(saved["topics"])

@@ -158,9 +158,17 @@ def test_nothing_is_due_before_the_soonest(aims: list[tuple[str, int | None, boo
 
 
 def test_nothing_is_due_before_its_time() -> None:
-    due = Due([("a", 10)])
+    due = Due()
+    due.aim("a", 10)
     assert (due.pop(9), due.pop(10), len(due)) == (None, "a", 0)
 
 
 def test_a_time_that_cannot_be_read_is_none() -> None:
     assert [instant("soon"), instant(2**70), instant("2023-11-15")] == [None, None, None]
+
+
+def test_what_is_restored_takes_the_place_of_what_was_aimed() -> None:
+    due = Due()
+    due.aim("a", 10)
+    due.restore([("b", 20)])
+    assert (due.snapshot(), due.soonest, due.pop(15), due.pop(20)) == ([("b", 20)], 20, None, "b")
