@@ -26,8 +26,7 @@ demo: venv ## a simulated city, found live: incidents on the terminal, addresses
 .PHONY: test
 test: venv lint ## what CI runs: ruff, mypy, import-linter, doctests, unit, contract, property and end-to-end tests, every fault once
 	$(BIN)/python -m pytest -m "not slow" --ignore tests/e2e --ignore tests/benchmarks -n 2
-	$(BIN)/python -m pytest -m "not slow" tests/e2e tests/benchmarks -n 2 --dist loadfile --ignore tests/e2e/test_faults_once.py
-	$(BIN)/python -m pytest -m "not slow" tests/e2e/test_faults_once.py -n 2
+	$(BIN)/python -m pytest -m "not slow" tests/e2e tests/benchmarks -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: lint
 lint: venv ## ruff, mypy (strict on the pure core), import-linter

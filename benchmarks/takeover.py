@@ -180,7 +180,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     given.session, given.checkpoint, given.stores = SESSION_S, CHECKPOINT_S, ("redis", "topic")
     if given.quick:
         given.checkpoint = 1.0
-        given.sensors, given.readings, given.rounds, given.session, given.stores = 400, 200.0, 1, 3.0, ("redis",)
+        given.sensors, given.readings, given.rounds, given.session, given.stores = 400, 400.0, 1, 3.0, ("redis",)
     return given
 
 

@@ -16,6 +16,8 @@ from streams.kafka_clients import SILENT, partitions_of, unreachable
 
 Headers = Sequence[tuple[str, bytes | None]]
 _POLL_S = 0.2
+#: Records of one look.
+_MOST = 5_000
 #: A partition without a leader, or whose leader the client does not know yet.
 _LEADERLESS = frozenset(
     {
@@ -72,13 +74,13 @@ class LogReader:
             logger=SILENT,
         )
         self._timeout_s = timeout_s
+        self._fetching = False
         try:
             #: Next offset to be read per (topic, partition).
             self.positions = self._begin(topics, start)
         except BaseException:
             self.close()
             raise
-        self._consumer.assign([TopicPartition(topic, part, offset) for (topic, part), offset in self.positions.items()])
 
     def _begin(self, topics: Sequence[str], start: str | dict[tuple[str, int], int]) -> dict[tuple[str, int], int]:
         positions: dict[tuple[str, int], int] = {}
@@ -112,18 +114,28 @@ class LogReader:
         polls = max(1, int(timeout_s / _POLL_S))
         records: list[LogRecord] = []
         while any(self.positions[key] < end for key, end in targets.items()):
-            came = self.poll(_POLL_S)
-            records += came
+            # Soon after the first of it: asked for thousands at once, the client waits for thousands.
+            came = self._messages(1, _POLL_S)
+            records += self._taken([*came, *self._messages(_MOST, 0.0)])
             polls -= not came
             if polls <= 0:
                 raise Mend(f"nothing came for {timeout_s:g} s before the end of the log", self.broker, "is the broker healthy?")
         return records
 
-    def poll(self, timeout_s: float = 0.1, most: int = 5_000) -> list[LogRecord]:
+    def poll(self, timeout_s: float = 0.1, most: int = _MOST) -> list[LogRecord]:
         """What has come, at most ``most`` records; empty after ``timeout_s`` without any. Raises Mend on a fatal error."""
+        return self._taken(self._messages(most, timeout_s))
+
+    def _messages(self, most: int, timeout_s: float) -> list[Any]:
+        if not self._fetching:
+            # Not before anybody reads: behind a fetch that waits at the broker every question for an offset waits, too.
+            self._fetching = True
+            self._consumer.assign([TopicPartition(topic, part, offset) for (topic, part), offset in self.positions.items()])
+        return self._consumer.consume(most, timeout_s)
+
+    def _taken(self, messages: list[Any]) -> list[LogRecord]:
         records: list[LogRecord] = []
-        message: Any
-        for message in self._consumer.consume(most, timeout_s):
+        for message in messages:
             key = (message.topic(), message.partition())
             error = message.error()
             if error is None:

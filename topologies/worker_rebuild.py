@@ -75,6 +75,7 @@ def rebuild(settings: Settings, text: str) -> dict[ShardKey, int]:
         consumer.close()
     store = store_of(settings)
     try:
+        store.prepare(marks)
         for key, mark in marks.items():
             begin_again(store, key, mark, facts.cluster_id, facts.partitions[key.topic])
     except StoreAway as error:

@@ -13,6 +13,35 @@ import pytest
 from streams.embedded.broker import EmbeddedBroker
 from tests.e2e import apache_kafka
 
+#: What takes minutes begins first, all else as it is found: the processors are shared to the end.
+FIRST = (
+    "[brokers-away]", "test_kill_nine.py", "test_faults_once.py", "test_worker_apache.py", "test_replay_equals_live.py",
+    "test_endurance.py", "test_readme.py", "test_foreign_producers.py", "test_law_eight.py", "test_checkpoint_topic.py",
+    "test_load.py", "test_quick.py",
+)  # fmt: skip
+#: Files of which each test stands alone: processes that run side by side may share them, others are of one process.
+APART = ("test_faults_once.py", "test_worker_apache.py", "test_worker_embedded.py", "test_endurance.py", "test_readme.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((n for n, word in enumerate(FIRST) if word in item.nodeid), len(FIRST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """``--dist loadfile``, but for the files that may be shared."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Shared(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return nodeid if file.endswith(APART) else file
+
+    return Shared(config, log)
+
 
 @dataclass
 class World:

@@ -148,6 +148,7 @@ def test_what_stands_behind_an_open_transaction_of_another_shard_is_not_overlook
 
 def test_thirty_shards_of_a_dead_worker_are_claimed_together_whatever_it_left_open(apache, topic, namespace, open_store):
     former, heir = open_store(), open_store()
+    former.prepare(SHARDS)
     for key in SHARDS:
         former.write(checkpoint(mark=7, key=key))
     half_a_write(apache, topic, namespace, SHARDS[-1])

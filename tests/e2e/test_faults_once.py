@@ -14,7 +14,7 @@ import pytest
 from tests.e2e import apache_kafka
 from tests.e2e.faults import __main__ as command
 from tests.e2e.faults import needs
-from tests.e2e.faults.lab import Lab, Outcome
+from tests.e2e.faults.lab import ONCE, Lab, Outcome
 from tests.e2e.faults.scenarios import BY_NAME, CHAINS, Chain
 
 pytestmark = pytest.mark.kafka
@@ -56,7 +56,7 @@ def lab_of(tmp_path_factory) -> Iterator[Callable[[int], Lab]]:
 @pytest.mark.parametrize("chain", TOGETHER, ids=[chain.name for chain in TOGETHER])
 def test_nothing_is_lost_and_nothing_told_twice_as_news(chain: Chain, lab_of: Callable[[int], Lab]) -> None:
     possible = chain.without({need for need in chain.needs if needs.CHECKS[need]() is not None})
-    outcome = lab_of(chain.nodes).run(possible, SEED)
+    outcome = lab_of(chain.nodes).run(possible, SEED, ONCE)
     print(report(outcome))
     assert [one.scenario for one in outcome.struck] == [link.name for link in possible.links]
     assert outcome.passed, report(outcome)

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import pytest
 
@@ -33,7 +34,7 @@ from replay.simulate.city import City
 from streams.embedded.redis import EmbeddedRedis
 from streams.kafka import Producer
 from tests.e2e.mirrored_logs import PROGRESS_MS, Told, difference, feed_all, make_topics, settled
-from tests.e2e.worker_group import Fate, WorkerGroup, fates
+from tests.e2e.worker_group import UNHURRIED, Fate, WorkerGroup, fates
 from topologies.crash_points import POINTS
 
 pytestmark = pytest.mark.kafka
@@ -61,6 +62,13 @@ def small_city(seed: int, every_s: float, sensors: int = 900) -> City:
         seed, int(time.time() * 1000), 1.0, sensors=sensors, vehicles=120, cameras=90, pace=10.0, fix_s=5.0,
         recipes=names, at_s=[2.0 + every_s * number for number in range(HAZARDS)],
     )  # fmt: skip
+
+
+class Pace(NamedTuple):
+    """Of a feed: seconds between hazards, and sensors, whose readings are most of the records and of what workers work at."""
+
+    every_s: float
+    sensors: int
 
 
 @dataclass
@@ -95,18 +103,18 @@ def run_storm(
     broker: str,
     folder: Path,
     redis: str,
-    every_s: float,
+    pace: Pace,
     storms: dict[str, tuple[int, list[Fate], str]],
     settings: Mapping[str, dict[str, str]] = MappingProxyType({}),
 ) -> Storm:
     """``storms``: name -> number of workers, fates, module; ``settings`` add to a group's environment."""
     stamp = f"k{time.time_ns() // 1_000_000 % 10**9}"
     groups = {
-        name: WorkerGroup(broker, redis, f"{stamp}-{name}.", folder, module, dict(settings.get(name, {})))
+        name: WorkerGroup(broker, redis, f"{stamp}-{name}.", folder, module, {**UNHURRIED, **settings.get(name, {})})
         for name, (_, _, module) in {"calm": (1, [], "citywatch"), **storms}.items()
     }
     prefixes = [group.prefix for group in groups.values()]
-    city = small_city(SEED, every_s)
+    city = small_city(SEED, pace.every_s, pace.sensors)
     stop = threading.Event()
     fed: list[tuple[int, int]] = []
     producer = Producer(broker)
@@ -117,7 +125,7 @@ def run_storm(
         groups["calm"].start(0)
         groups["calm"].await_ready(0)
         # The clock of the feed starts now; the layout depends on the seed alone.
-        city = small_city(SEED, every_s)
+        city = small_city(SEED, pace.every_s, pace.sensors)
         feeder = threading.Thread(
             target=lambda: fed.append(feed_all(producer, city.stream(), prefixes, stop)), name="feeder", daemon=True
         )
@@ -189,12 +197,12 @@ def redis(tmp_path_factory):
 @pytest.fixture(scope="module")
 def short(apache, redis, tmp_path_factory):
     """Five kills of two workers; beside them one whose checkpoint does not wait for its outputs."""
-    hasty = [Fate(point=f"after_ack:{n}") for n in HASTY]
+    hasty = [Fate(point=f"after_ack:{n}") for n in HASTY[:2]]
     return run_storm(
         apache.bootstrap,
         tmp_path_factory.mktemp("short"),
         redis,
-        0.6,
+        Pace(every_s=0.6, sensors=300),
         {
             "storm": (2, fates(SEEDS["storm"], 5), "citywatch"),
             "topic": (1, fates(SEEDS["topic"], 4), "citywatch"),
@@ -245,7 +253,7 @@ def long(apache, redis, tmp_path_factory):
         apache.bootstrap,
         tmp_path_factory.mktemp("long"),
         redis,
-        2.0,
+        Pace(every_s=2.0, sensors=900),
         {
             "single": (1, fates(SEEDS["single"], 20), "citywatch"),
             "pair": (2, fates(SEEDS["pair"], 20), "citywatch"),

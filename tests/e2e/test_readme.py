@@ -1,7 +1,7 @@
 """Every command of the README is executed, in its own order, in an empty folder.
 
 Only what a test cannot wait for is shortened: a demo without an end is interrupted once incidents have appeared, `--seconds 60`
-becomes 12, and `make test` is this very run.
+becomes 8, and `make test` is this very run.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def test_make_test_is_what_continuous_integration_calls() -> None:
 def test_the_demo_in_figures_is_one_json_line_that_adds_up(tmp_path: Path) -> None:
     words = commands("Try it")[2]
     assert words == ["citywatch", "demo", "--seconds", "60", "--json"]
-    words[words.index("60")] = "12"
+    words[words.index("60")] = "8"
     last = orjson.loads(run(words, tmp_path).stdout.splitlines()[-1])
     figures = "records outcomes signals incidents by_level by_stream injected found false alert_latency_ms"
     assert set(last) == set(figures.split())

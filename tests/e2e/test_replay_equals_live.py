@@ -29,7 +29,7 @@ from streams.embedded.redis import EmbeddedRedis
 from streams.kafka import Producer
 from tests.e2e.mirrored_logs import PROGRESS_MS, Told, make_topics, settled
 from tests.e2e.test_kill_nine import small_city
-from tests.e2e.worker_group import WorkerGroup
+from tests.e2e.worker_group import UNHURRIED, WorkerGroup
 
 pytestmark = pytest.mark.kafka
 
@@ -43,7 +43,7 @@ class Live:
         self.prefix = f"r{time.time_ns() // 1_000_000 % 10**9}."
         self.bag, self.folder = folder / "live.bag", folder
         self.broker = broker
-        self.group = WorkerGroup(broker, redis, self.prefix, folder, settings={"CITYWATCH_CLOCK_SKEW_S": "1"})
+        self.group = WorkerGroup(broker, redis, self.prefix, folder, settings={**UNHURRIED, "CITYWATCH_CLOCK_SKEW_S": "1"})
         make_topics(broker, self.prefix)
         city = small_city(SEED, every_s)
         stop = threading.Event()
@@ -173,7 +173,7 @@ def revisions_of_log(live: Live) -> dict[tuple[str, int], str]:
 
 
 def test_a_restart_in_the_middle_is_replayed_without_a_difference(apache, redis, tmp_path, capsys):
-    same_again(Live(apache.bootstrap, redis, tmp_path, kill=False, apart_s=7.0, every_s=0.25), capsys)
+    same_again(Live(apache.bootstrap, redis, tmp_path, kill=False, apart_s=5.0, every_s=0.25), capsys)
 
 
 @pytest.mark.slow
