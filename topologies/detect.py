@@ -23,7 +23,7 @@ from streams.errors import Mend
 from streams.records import Control, DeadLetter, Quarantined, Reading, Signal, Source
 from streams.registry import Registry
 from streams.topics import stream_of
-from topologies.account import before, stated
+from topologies.account import stated, up_to
 from topologies.regroup import regroup
 from topologies.rule_context import Context, fences_of, passing
 from topologies.rule_runner import RuleRunner
@@ -282,26 +282,26 @@ class DetectStage:
         """A progress record per city when the clock passes the grid of ``progress_s``; one where it passes many at once."""
         step = self.settings.progress_s * 1000
         if until // step > since // step:
-            self._tell_progress(until // step * step, offset, told, self._account)
+            self._tell_progress(until // step * step, offset, told, stated(self._account))
 
     def _progress_in(
         self, since: int, clock: Int64, offsets: Int64, found: Found, rows: tuple[Batch, Int64 | None], told: Told
     ) -> None:
         """The same inside a stretch of records, each in front of the record that passes the grid; ``rows``: all that speak."""
         step, (batch, times) = self.settings.progress_s * 1000, rows
-        heard = 0
+        heard, total = 0, stated(self._account)
         for i in passing(clock, since, step):
             offset = int(offsets[i])
             if times is not None:
                 until_row = int(batch.offset.searchsorted(offset))
                 self.shard.hearing.hear(batch.slot[heard:until_row], times[heard:until_row], batch.ts[heard:until_row])
                 heard = until_row
-            self._tell_progress(int(clock[i]) // step * step, offset, told, self._account, before(found, i, offset))
+            self._tell_progress(int(clock[i]) // step * step, offset, told, up_to(total, found, i, offset))
         if times is not None:
             self.shard.hearing.hear(batch.slot[heard:], times[heard:], batch.ts[heard:])
         self._account.update(found.outcomes)
 
-    def _tell_progress(self, tick: int, offset: int, told: Told, *account: Mapping[str, int]) -> None:
+    def _tell_progress(self, tick: int, offset: int, told: Told, account: dict[str, int]) -> None:
         share, heard = self.shard.hearing.silent_fraction(tick), self.shard.hearing.heard(tick)
         for city in self._cities:
             control = Control(
@@ -312,7 +312,7 @@ class DetectStage:
                 silent_fraction=share,
                 heard_ts=heard,
                 registry_revision=self.registry.revision,
-                outcomes=stated(*account),
+                outcomes=account,
             )
             told((offset, tick, 0, _CONTROL_PLACE, 0), control)
 
