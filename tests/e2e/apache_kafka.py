@@ -21,14 +21,18 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[2]
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 KEPT = ROOT / "var" / "apache-kafka"
 _LIBC = ctypes.CDLL(None)
+#: Of :func:`_slice`: let go when the process ends, however it ends.
+_LOCKS: list[IO[str]] = []
 # Starting fast matters more here than running fast: no second compiler, no parallel collector.
 _JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
@@ -75,16 +79,37 @@ def missing() -> str | None:
 
 def free_ports(count: int) -> list[int]:
     """Different loopback ports nobody listens on at this moment, below those that connections are given: a node comes back on
-    its port, and must not find a client there."""
+    its port, and must not find a client there. Nor, as it takes seconds to listen, what another process of tests began."""
+    mine, lately = _slice()
     found: list[int] = []
     with contextlib.ExitStack() as held:
         while len(found) < count:
             probe = held.enter_context(socket.socket())
-            port = random.SystemRandom().randrange(12_000, 32_000)
+            port = random.SystemRandom().choice(mine)
+            if port in lately:
+                continue
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
+                lately.append(port)
                 found.append(port)
     return found
+
+
+@cache
+def _slice() -> tuple[range, deque[int]]:
+    """Ports that are this process's as long as it lives, and those of them that were given last."""
+    folder = Path(tempfile.gettempdir()) / f"citywatch-test-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for number in range(50):
+        lock = (folder / str(number)).open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        _LOCKS.append(lock)
+        return range(12_000 + 400 * number, 12_400 + 400 * number), deque(maxlen=100)
+    raise RuntimeError(f"fifty processes hold ports for tests ({folder})")
 
 
 def cluster_id(draw: Callable[[], bytes] = lambda: uuid.uuid4().bytes) -> str:
