@@ -88,6 +88,12 @@ def test_limits_without_a_metric_stay() -> None:
     assert limits_in_canonical(None, "%VOL", {"high": 1.0}) == {"high": 1.0}
 
 
-@given(st.text(max_size=8), st.text(max_size=8))
-def test_no_unit_raises(metric: str, unit: str) -> None:
-    assert conversion(metric, unit) is not None and (conversion("ch4", unit) is None or len(unit) < 9)
+@given(st.text(max_size=8) | st.sampled_from(sorted(METRICS)), st.text(max_size=8) | st.sampled_from(sorted(ALIASES)))
+def test_no_unit_raises_and_only_a_metric_that_is_known_refuses_one(metric: str, unit: str) -> None:
+    found = conversion(metric, unit)
+    known = METRICS.get(metric)
+    if known is None:
+        assert found == (1.0, 0.0, 1.0)
+    else:
+        spelled = unit.strip()
+        assert (found is None) == (not {unit, ALIASES.get(spelled, spelled)} & set(QUANTITIES[known.quantity]))
