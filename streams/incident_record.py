@@ -1,7 +1,7 @@
 """The incident: full state at one revision, as dispatch receives it. Part of :mod:`streams.records`.
 
 A revision makes some of each: no record holds what holds it, so the collector need not look at them (``gc=False``), and fields
-may be given by position, which takes a tenth of the time that thirty names take.
+may be given by position: thirty names take longer than all else that is done for a record.
 """
 
 from __future__ import annotations

@@ -99,8 +99,7 @@ class Bursts:
         here = grid.get(cell)
         if here is None:
             here = Area((signal.rule, cell[0], cell[1]), now, [])
-            grid.put(cell, here)
-            self._areas[here.name] = here
+            self._keep(here)
             self._forget()
             around = grid.near(lat, lon) if around else [here]
         self.written.touch(here.name)

@@ -21,7 +21,7 @@ class CaseEvidence(CaseFiles):
 
     def _piece(self, signal: Signal, facts: RuleFacts) -> Piece:
         """The signal as evidence; it is made once, and what looks for its incident looks at this."""
-        return life_cycle.piece_of(signal, facts, None if signal.stream == "hotline" else self._group(signal))
+        return life_cycle.piece_of(signal, facts, self._group(signal))
 
     def _add(self, incident: Happening, signal: Signal, piece: Piece, facts: RuleFacts, why: str | None = None) -> None:
         before = incident.pieces.get(piece.own_key)
@@ -78,6 +78,8 @@ class CaseEvidence(CaseFiles):
     def _group(self, signal: Signal) -> str | None:
         if signal.stream == "group":
             return signal.entity
+        if signal.stream == "hotline":
+            return None
         known = self._registry.at(signal.entity, signal.ts)
         return getattr(known, "group", None) if known is not None else None
 

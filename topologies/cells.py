@@ -28,7 +28,7 @@ def metres_between(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
 
 
 def to_decimetre(metres: float) -> float:
-    """``round(metres, 1)`` in a fifth of its time, as long as it does not lie half way between two tenths.
+    """``round(metres, 1)`` without writing the number down, as long as it does not lie half way between two tenths.
 
     >>> to_decimetre(12.34), to_decimetre(0.25)
     (12.3, 0.2)

@@ -30,15 +30,10 @@ def holding(pieces: Sequence[Piece], family: Family, guests: Sequence[Family] = 
 
 
 def _held(family: Family, pieces: Sequence[Piece]) -> list[Escalation]:
-    escalate = family.escalate
-    if not escalate:
+    if not family.escalate:
         return []
     rules = set(map(_rule, pieces))
-    held: list[Escalation] = []
-    for one in escalate:
-        if _spoken(one, rules) and _holds(one, family, pieces):
-            held.append(one)  # noqa: PERF401 (most hold nothing: to make a comprehension takes longer than to ask)
-    return held
+    return [one for one in family.escalate if _spoken(one, rules) and _holds(one, family, pieces)]
 
 
 def _spoken(escalation: Escalation, rules: set[str]) -> bool:
@@ -133,7 +128,7 @@ def judge(
     """
     if not weighed.own:
         return incident.level, [], incident.raised_by_data
-    held = holding(weighed.live, family, guests) if family.escalate or guests else []
+    held = holding(weighed.live, family, guests)
     level = weighed.own[0].level
     if held:
         level = min(level, *[escalation.level for escalation in held])
@@ -142,4 +137,4 @@ def judge(
         grounds += (f"raised one step: {incident.targets[0]}",)
     if family.agree_raises and len(weighed.kinds) >= 2:
         grounds += ("raised one step: " + " and ".join(weighed.kinds) + " agree",)
-    return (max(1, level - len(grounds)) if grounds else level), held, grounds
+    return max(1, level - len(grounds)), held, grounds

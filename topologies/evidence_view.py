@@ -82,7 +82,7 @@ class EvidenceViews:
             if view.reach_m > radius_m:
                 radius_m = view.reach_m
             shown.append(view.evidence)
-        return (shown if len(shown) <= self._at_most else shown[: self._at_most]), radius_m
+        return shown[: self._at_most], radius_m
 
     def over(self, incident: Happening) -> None:
         """The incident has ended: nothing is kept of it."""

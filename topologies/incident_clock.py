@@ -9,13 +9,10 @@ import heapq
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from streams.event_time import epoch_ms
+from streams.event_time import FOREVER, epoch_ms
 from streams.records import Source
 
 SourceKey = tuple[str, int]
-
-#: Later than any arrival a record can carry.
-FOREVER = 2**63
 
 
 def instant(given: int | str | None) -> int | None:

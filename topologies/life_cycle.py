@@ -32,7 +32,7 @@ DueKind = Literal["resolve", "confirm", "handle", "forget"]
 
 def piece_of(signal: Signal, facts: RuleFacts, group: str | None) -> Piece:
     """The signal as evidence; what is held of the same alarm already is brought in by :func:`take`."""
-    source, ts, at, momentary, level = signal.source, signal.ts, signal.arrival_ts, signal.momentary, signal.level
+    source, ts, at, momentary = signal.source, signal.ts, signal.arrival_ts, signal.momentary
     lat, lon = place(signal) or (None, None)
     radius = signal.radius_m
     own = own_key(signal.rule, signal.entity)
@@ -48,7 +48,7 @@ def piece_of(signal: Signal, facts: RuleFacts, group: str | None) -> Piece:
         signal.stream,
         signal.entity,
         signal.witness or signal.entity,
-        level if 1 <= level <= 4 else level_of(signal),
+        level_of(signal),
         ts,
         ts,
         f"{source.topic}/{source.partition}/{source.offset}",

@@ -9,13 +9,11 @@ from topologies.happening import Happening
 from topologies.incident_settings import Weights
 from topologies.weighed import Weighed
 
-_LEVELS = ["", "level 1", "level 2", "level 3", "level 4"]
-
 
 def priority(incident: Happening, weighed: Weighed, weights: Weights) -> Priority:
     """Level first; what is added (targets near, agreeing streams, sources, missed deadlines) never reaches the next level."""
     score = weights.level[incident.level - 1]
-    because = [_LEVELS[incident.level], *incident.raised_by_data]
+    because = [f"level {incident.level}", *incident.raised_by_data]
     if incident.targets:
         score += weights.target_near
         because += _unsaid(incident.targets, incident.raised_by_data)
@@ -24,8 +22,7 @@ def priority(incident: Happening, weighed: Weighed, weights: Weights) -> Priorit
         because.append(" and ".join(weighed.kinds) + " agree")
     sources = len(incident.witnesses)
     if sources >= 2:
-        more = weights.per_source * (sources - 1)
-        score += more if more < weights.sources_at_most else weights.sources_at_most
+        score += min(weights.sources_at_most, weights.per_source * (sources - 1))
         because.append(f"{sources} sources agree")
     if incident.overdue:
         score += weights.overdue
@@ -39,7 +36,7 @@ def priority(incident: Happening, weighed: Weighed, weights: Weights) -> Priorit
         because.append("historical: reported too late to act on")
     if incident.exercise:
         because.append("exercise")
-    return Priority(score if 0 <= score <= 100 else 100 if score > 0 else 0, because)
+    return Priority(max(0, min(100, score)), because)
 
 
 def _unsaid(targets: Iterable[str], grounds: Sequence[str]) -> list[str]:

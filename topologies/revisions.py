@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import filterfalse
 from operator import attrgetter
 
 from detectors.families import Escalation, Family
@@ -35,13 +34,15 @@ class Revisions:
     def would_change(self, incident: Happening) -> bool:
         """Whether the level would be another one if it were judged now (a value has changed, nothing else has)."""
         family = self._table.family(incident.family)
-        guests = self._guests(incident, family) if family.guest else []
+        guests = self._guests(incident, family)
         if not family.escalate and not any(guest.escalate for guest in guests):
             return False
         return judge(incident, family, weigh(incident), guests)[0] != incident.level
 
     def _guests(self, incident: Happening, family: Family) -> list[Family]:
         """Families of its guests' evidence, whose escalations go on to count."""
+        if not family.guest:
+            return []
         named = {piece.family for piece in incident.pieces.values()}
         return [self._table.family(guest.family) for guest in family.guest if guest.family in named]
 
@@ -52,7 +53,7 @@ class Revisions:
         weighed = weigh(incident)
         self._place(incident, weighed)
         family = self._table.family(incident.family)
-        level, held, grounds = judge(incident, family, weighed, self._guests(incident, family) if family.guest else ())
+        level, held, grounds = judge(incident, family, weighed, self._guests(incident, family))
         incident.level, incident.raised_by_data = level, grounds
         if weighed.own:
             incident.escalations = tuple(map(_name, held)) if held else ()
@@ -63,8 +64,8 @@ class Revisions:
             life_cycle.set_deadlines(incident, self._table.named(incident.rule), at, self._settings)
         elif level < before:
             event = "escalated"
-            new = next(filterfalse(held_before.__contains__, incident.escalations), None)
-            why = why if new is None else f"escalation_{new}"
+            new = [name for name in incident.escalations if name not in held_before]
+            why = f"escalation_{new[0]}" if new else why
             life_cycle.set_deadlines(incident, self._table.named(incident.rule), at, self._settings)
         elif level > before:
             event = "eased"

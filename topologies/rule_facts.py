@@ -74,7 +74,7 @@ class RuleTable:
         }
 
     def of(self, signal: Signal) -> RuleFacts:
-        return self._facts.get(signal.rule) or self.named(signal.rule) or self._unknown(signal)
+        return self.named(signal.rule) or self._unknown(signal)
 
     def _unknown(self, signal: Signal) -> RuleFacts:
         settings = self._settings

@@ -36,7 +36,7 @@ end
 return claimed
 """
 
-#: Read from the socket at a time: a large shard is hundreds of megabytes, and 64 kB of it each time take half as long again.
+#: Read from the socket at a time: a large shard is hundreds of megabytes, which come sooner in fewer pieces.
 _READ_SIZE = 1 << 20
 
 #: Server errors that pass by themselves (or by freeing memory); everything else RedisError means is away too, but says so.
